@@ -1,0 +1,1 @@
+//! IEX DEEP 1.0 and TOPS 1.6 streams.
