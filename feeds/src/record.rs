@@ -7,8 +7,8 @@
 //! ```
 //!
 //! - `stream` names the [schema](crate::schema); `words` is the record's length in 4-byte words.
-//! - `tag` is one byte that belongs to the stream: a schema may declare it as its field (the side of
-//!   an order, the code of an event). It is what lets an attributed ITCH order fit one cache line.
+//! - `tag` is one byte that belongs to the stream: a schema may declare it as its field (an order's
+//!   side, an event's code). It is what lets an attributed ITCH order fit one cache line.
 //! - `feed` is the feed's number in the configuration, `instrument` the feed's own dense number for
 //!   an instrument (the ITCH stock locate), 0 for a record that concerns no single instrument.
 //! - `seq` is the source's own sequence number, `ts_event` the venue's time, `ts_recv` ours.
@@ -266,6 +266,12 @@ impl RecordBuf {
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         Record::from_slots(&self.slots).ok()
+    }
+
+    /// The header, to change what the engine itself decides: flags and stamps.
+    #[inline]
+    pub fn header_mut(&mut self) -> Option<&mut Header> {
+        Header::mut_from_prefix(self.slots.as_mut_bytes()).ok().map(|(header, _)| header)
     }
 
     /// The record as the slots it takes in a ring.

@@ -1,0 +1,201 @@
+//! The chain: every stage of a shard (order books, then strategies) over every record.
+//!
+//! ```text
+//! record ──> stages that want its stream, in order ──> what they derived, in order ──> actions
+//!                        │                                   ▲
+//!                        └── publish(book.bbo, ...) ─────────┘  seen by later stages alone
+//! ```
+//!
+//! Invariant: a record touches only the stages that want its stream; order of stages and of derived
+//! records is fixed, so the actions of a record are always the same in the same order.
+
+use corelane_feeds::record::{Record, RecordBuf, StreamId};
+use corelane_feeds::streams::sys::Session;
+
+use crate::outbox::Outbox;
+use crate::strategy::{ACTIONS_MAX, DERIVED_MAX, StateError, Strategy};
+
+/// The most stages of a chain: one bit each in the route table.
+pub const STAGES_MAX: usize = 32;
+/// The most records that one record may derive, over all stages.
+const DERIVED_TOTAL_MAX: usize = STAGES_MAX * DERIVED_MAX;
+/// Feeds that a record can name.
+const FEEDS: usize = 256;
+
+/// Where a stage stands, and the rule number of its actions.
+struct Stage {
+    strategy: Box<dyn Strategy>,
+    rule: u16,
+}
+
+/// Runs stages over records.
+pub struct Chain {
+    stages: Vec<Stage>,
+    /// Bit `i` of `routes[stream]`: stage `i` wants the stream.
+    routes: Box<[u32]>,
+    outbox: Outbox,
+    /// Who may see derived record `k`: the stages behind its publisher.
+    visible: [u32; DERIVED_TOTAL_MAX],
+    current: RecordBuf,
+    /// Session key per feed.
+    sessions: Box<[u32; FEEDS]>,
+}
+
+impl Chain {
+    /// A chain of `books`, whose actions (they have none) are rule 0, and `strategies`, whose rule
+    /// numbers are their positions from 1.
+    ///
+    /// # Panics
+    /// If there are more than [`STAGES_MAX`] stages, or one declares too many actions.
+    #[must_use]
+    pub fn new(books: Vec<Box<dyn Strategy>>, strategies: Vec<Box<dyn Strategy>>) -> Self {
+        let rules = std::iter::repeat_n(0, books.len()).chain(1..);
+        let all = books.into_iter().chain(strategies);
+        let stages: Vec<Stage> =
+            all.zip(rules).map(|(strategy, rule)| Stage { strategy, rule }).collect();
+        assert!(stages.len() <= STAGES_MAX, "{} stages of at most {STAGES_MAX}", stages.len());
+        let mut routes = vec![0u32; 1 << 16].into_boxed_slice();
+        for (i, stage) in stages.iter().enumerate() {
+            let strategy = &stage.strategy;
+            assert!(strategy.actions_max() <= ACTIONS_MAX, "{}", strategy.name());
+            for stream in strategy.streams() {
+                routes[usize::from(stream.0)] |= 1 << i;
+            }
+        }
+        // A stage may be called for the record and for everything derived from it.
+        let actions = stages.len() * ACTIONS_MAX * (1 + DERIVED_MAX);
+        Self {
+            stages,
+            routes,
+            outbox: Outbox::new(actions, DERIVED_TOTAL_MAX),
+            visible: [0; DERIVED_TOTAL_MAX],
+            current: RecordBuf::default(),
+            sessions: Box::new([0; FEEDS]),
+        }
+    }
+
+    /// Runs every stage that wants it over `record`; returns the actions, in order.
+    #[inline]
+    pub fn on_record(&mut self, record: &Record) -> &[RecordBuf] {
+        self.outbox.clear();
+        if record.header.stream == Session::STREAM
+            && let Some(session) = record.view::<Session>()
+        {
+            self.sessions[usize::from(record.header.feed)] = session.key;
+        }
+        let session = self.sessions[usize::from(record.header.feed)];
+        dispatch(
+            &mut self.stages,
+            &mut self.outbox,
+            &mut self.visible,
+            session,
+            record,
+            self.routes[usize::from(record.header.stream.0)],
+        );
+        let mut next = 0;
+        while next < self.outbox.derived_len() {
+            let Some(derived) = self.outbox.derived(next) else { break };
+            let wanted = self.routes[usize::from(derived.header.stream.0)] & self.visible[next];
+            next += 1;
+            if wanted == 0 {
+                continue;
+            }
+            self.current.set(derived);
+            if let Some(derived) = self.current.record() {
+                dispatch(
+                    &mut self.stages,
+                    &mut self.outbox,
+                    &mut self.visible,
+                    session,
+                    derived,
+                    wanted,
+                );
+            }
+        }
+        self.outbox.actions()
+    }
+
+    /// The stages' names, in order.
+    pub fn stage_names(&self) -> impl Iterator<Item = &str> {
+        self.stages.iter().map(|stage| stage.strategy.name())
+    }
+
+    /// Which streams any stage wants.
+    #[must_use]
+    pub fn wants(&self, stream: StreamId) -> bool {
+        self.routes[usize::from(stream.0)] != 0
+    }
+
+    /// Reports every stage's counters as (stage, counter, value).
+    pub fn counters(&self, report: &mut dyn FnMut(&str, &'static str, u64)) {
+        for stage in &self.stages {
+            let name = stage.strategy.name();
+            stage.strategy.counters(&mut |counter, value| report(name, counter, value));
+        }
+    }
+
+    /// Appends the state of every stage to `out`, each behind its length.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        for key in self.sessions.iter() {
+            out.extend_from_slice(&key.to_le_bytes());
+        }
+        for stage in &self.stages {
+            let start = out.len();
+            out.extend_from_slice(&[0; 8]);
+            stage.strategy.save(out);
+            let bytes = (out.len() - start - 8) as u64;
+            out[start..start + 8].copy_from_slice(&bytes.to_le_bytes());
+        }
+    }
+
+    /// Takes over a state that [`Chain::save`] of a chain of the same stages wrote.
+    ///
+    /// # Errors
+    /// If the bytes are no such state; the chain must then not be used.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut at: usize = 0;
+        let mut take = |count: usize| {
+            let piece = bytes.get(at..at.saturating_add(count));
+            let piece = piece.ok_or(StateError::Truncated { offset: bytes.len() })?;
+            at += count;
+            Ok(piece)
+        };
+        for key in self.sessions.iter_mut() {
+            let piece: [u8; 4] = take(4)?.try_into().map_err(|_| StateError::Version)?;
+            *key = u32::from_le_bytes(piece);
+        }
+        for stage in &mut self.stages {
+            let piece: [u8; 8] = take(8)?.try_into().map_err(|_| StateError::Version)?;
+            let count = usize::try_from(u64::from_le_bytes(piece));
+            let state = take(count.map_err(|_| StateError::Version)?)?;
+            stage.strategy.restore(state)?;
+        }
+        if at == bytes.len() { Ok(()) } else { Err(StateError::Damaged { offset: at }) }
+    }
+}
+
+/// Calls the stages whose bits are set, first to last, and notes who may see what they derive.
+#[inline]
+fn dispatch(
+    stages: &mut [Stage],
+    outbox: &mut Outbox,
+    visible: &mut [u32; DERIVED_TOTAL_MAX],
+    session: u32,
+    record: &Record,
+    mut wanted: u32,
+) {
+    while wanted != 0 {
+        let i = wanted.trailing_zeros() as usize;
+        wanted &= wanted - 1;
+        let before = outbox.derived_len();
+        outbox.begin(session, stages[i].rule);
+        stages[i].strategy.on_record(record, outbox);
+        for place in &mut visible[before..outbox.derived_len()] {
+            // The stages behind this one: the bits above bit i.
+            *place = !(u32::MAX >> (31 - i as u32));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! The one trait of everything that decides: it takes records and emits actions.
+//!
+//! Invariant: what a strategy does depends on the records it was given and its settings alone, and
+//! state is kept per instrument (or per key), so that any number of shards decides the same.
+
+use corelane_feeds::record::{Record, StreamId};
+
+use crate::outbox::Outbox;
+
+/// The most actions that one strategy may emit for one record.
+pub const ACTIONS_MAX: usize = 4;
+/// The most derived records that one stage may publish for one record.
+pub const DERIVED_MAX: usize = 4;
+
+/// Decides over records. A stage of a [`crate::chain::Chain`].
+pub trait Strategy: Send {
+    /// Its name in reports.
+    fn name(&self) -> &str;
+
+    /// The streams it wants; it is called for no other.
+    fn streams(&self) -> &[StreamId];
+
+    /// The most actions it emits for one record, at most [`ACTIONS_MAX`].
+    fn actions_max(&self) -> usize;
+
+    /// Takes one record. Must not allocate once its state has reached its bounds.
+    fn on_record(&mut self, record: &Record, outbox: &mut Outbox);
+
+    /// Appends its state to `out`.
+    fn save(&self, out: &mut Vec<u8>);
+
+    /// Takes over a state that [`Strategy::save`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are no state of this strategy; it is then as it was before.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError>;
+
+    /// Names and values of what it counts.
+    fn counters(&self, _report: &mut dyn FnMut(&'static str, u64)) {}
+}
+
+/// Why bytes are no state.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StateError {
+    /// Fewer bytes than the state needs.
+    #[error("state cut short at byte {offset}")]
+    Truncated {
+        /// Where bytes were missing.
+        offset: usize,
+    },
+    /// The bytes are of another version or another strategy.
+    #[error("state is of another version or strategy")]
+    Version,
+    /// A value that no saved state has.
+    #[error("state is damaged at byte {offset}")]
+    Damaged {
+        /// Where it was found.
+        offset: usize,
+    },
+}
