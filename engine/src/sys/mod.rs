@@ -1,0 +1,10 @@
+//! The only modules that may hold `unsafe`: thin, safe faces over what the kernel asks for.
+//!
+//! Invariant: nothing here knows feeds, records or configuration; each block proves its safety
+//! from what is in the same module.
+
+pub mod affinity;
+pub mod buf_ring;
+pub mod recvmmsg;
+pub mod sockopt;
+pub mod uring;
