@@ -34,7 +34,8 @@ counters! {
     coalesced,
     /// Datagrams longer than `datagram_bytes_max`: dropped here.
     truncated,
-    /// Datagrams that the kernel dropped because a socket's buffer was full, as of the last report.
+    /// What the kernel dropped because a socket's buffer was full, as of the last report; a run of
+    /// coalesced datagrams counts once.
     kernel_drops,
     /// Times the ring of provided buffers ran empty (`uring`): backpressure, nothing is lost by it.
     buffers_exhausted,

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
 
-use super::conn::{Conns, Step};
+use super::conn::{Conn, Conns, Step};
 use super::spec::{ReactorError, ReactorSpec};
 use super::udp::{self, OpenSocket, Received};
 use super::{Backend, Closed, Counters, Handler, SendError};
+use crate::sys::poll::PollSet;
 use crate::sys::recvmmsg::MessageBatch;
 
 /// Datagrams that one call receives at most.
@@ -38,6 +38,7 @@ pub struct SocketBackend {
     batch: MessageBatch,
     conns: Conns,
     stream: Box<[u8]>,
+    waits: PollSet,
     counters: Counters,
 }
 
@@ -57,6 +58,7 @@ impl SocketBackend {
             batch: MessageBatch::new(count, spec.payload_bytes()),
             conns: Conns::new(&spec.conns),
             stream: vec![0; if spec.conns.is_empty() { 0 } else { STREAM_BYTES }].into(),
+            waits: PollSet::new(spec.sockets.len() + spec.conns.len()),
             counters: Counters::default(),
         })
     }
@@ -134,18 +136,10 @@ impl Backend for SocketBackend {
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         let timeout = self.conns.sleep_max(timeout);
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let sockets = self.sockets.iter().map(|open| &open.socket);
-        let streams = self.conns.list.iter().filter_map(|conn| conn.socket());
-        let mut ready: Vec<_> =
-            sockets.chain(streams).map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
-        match poll(&mut ready, Some(&timeout)) {
-            Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
-            _ => Ok(()),
-        }
+        self.waits.clear();
+        self.sockets.iter().for_each(|open| self.waits.push(&open.socket));
+        self.conns.list.iter().filter_map(Conn::socket).for_each(|socket| self.waits.push(socket));
+        self.waits.wait(timeout)
     }
 
     fn send(&mut self, conn: usize, bytes: &[u8]) -> Result<(), SendError> {

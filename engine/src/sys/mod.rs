@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod buf_ring;
+pub mod poll;
 pub mod recvmmsg;
 pub mod sockopt;
 pub mod uring;
