@@ -21,8 +21,13 @@
 #[cfg(target_endian = "big")]
 compile_error!("records are little-endian in memory, in the journal and on the wire");
 
+pub mod feed;
+pub mod iex;
+pub mod iextp;
 pub mod itch50;
+pub mod moldudp64;
 pub mod record;
 pub mod schema;
+pub mod sequence;
 pub mod streams;
 pub mod units;

@@ -53,6 +53,9 @@ all! {
     itch::OrderExecutedPrice, itch::OrderCancel, itch::OrderDelete, itch::OrderReplace,
     itch::Trade, itch::CrossTrade, itch::BrokenTrade, itch::Noii, itch::RetailInterest,
     itch::DirectListing,
+    iex::SystemEvent, iex::SecurityDirectory, iex::TradingStatus, iex::RetailLiquidity,
+    iex::OperationalHalt, iex::ShortSaleTest, iex::SecurityEvent, iex::PriceLevel, iex::Trade,
+    iex::TradeBreak, iex::OfficialPrice, iex::Quote, iex::Auction,
     book::Order, book::Bbo,
 }
 

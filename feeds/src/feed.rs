@@ -1,0 +1,508 @@
+//! A feed: packets of one or more lines in, records in sequence out.
+//!
+//! ```text
+//! datagram(line) ──> transport (MoldUDP64, IEX-TP) ──> sequence ──┬──> decoder ──> records
+//! message()      ──> (SoupBinTCP, BinaryFILE) ────────────────────┤
+//!                                              ahead of a hole ──> held
+//! ```
+//!
+//! Invariant: the same packets give the same records, whichever transport brought the messages; what
+//! is not delivered is counted under the name of its cause.
+//!
+//! ```
+//! use corelane_feeds::feed::{BINARY_FILE_SESSION, Feed, FeedConfig, Protocol, Transport};
+//! use corelane_feeds::record::Record;
+//! use corelane_feeds::units::{Nanos, Seq};
+//! let config = FeedConfig::new(0, Protocol::Itch50, Transport::BinaryFile);
+//! let mut feed = Feed::new(&config);
+//! let mut streams = Vec::new();
+//! let mut sink = |record: &Record| streams.push(record.header.stream.0);
+//! feed.message(BINARY_FILE_SESSION, Seq(1), Nanos(0), b"S\0\0\0\0\0\0\0\0\0\0O", &mut sink);
+//! assert_eq!(streams, [0x0001, 0x0101]); // sys.session, itch.system_event
+//! ```
+
+mod held;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::iex::Iex;
+use crate::iextp;
+use crate::itch50::{Itch50, MessageCounters};
+use crate::moldudp64;
+use crate::record::{FLAG_AFTER_GAP, Record, RecordSink, Stamp, View};
+use crate::sequence::{Place, SESSION_BYTES, SequenceCounters, Sequencer, Verdict};
+use crate::streams::sys;
+use crate::units::{Char, Nanos, Seq};
+use held::Held;
+
+/// The session name of BinaryFILE captures, which have none of their own.
+pub const BINARY_FILE_SESSION: &[u8; 10] = b"BINARYFILE";
+
+macro_rules! names {
+    ($type:ident, $what:literal: $($variant:ident = $name:literal,)*) => {
+        impl $type {
+            /// Every name, as a configuration spells it.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $name,)* })
+            }
+        }
+        impl FromStr for $type {
+            type Err = UnknownName;
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                match text {
+                    $($name => Ok(Self::$variant),)*
+                    _ => Err(UnknownName { what: $what, known: Self::NAMES }),
+                }
+            }
+        }
+    };
+}
+
+/// A name that is none of the known ones.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no known {what}; known are {}", known.join(", "))]
+pub struct UnknownName {
+    what: &'static str,
+    known: &'static [&'static str],
+}
+
+/// What a feed's messages are.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Protocol {
+    /// NASDAQ TotalView-ITCH 5.0.
+    Itch50,
+    /// IEX DEEP 1.0.
+    IexDeep10,
+    /// IEX TOPS 1.6.
+    IexTops16,
+}
+names! { Protocol, "protocol":
+    Itch50 = "itch50", IexDeep10 = "iex-deep10", IexTops16 = "iex-tops16",
+}
+
+/// What carries a feed's messages.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Transport {
+    /// MoldUDP64 datagrams.
+    MoldUdp64,
+    /// IEX-TP datagrams.
+    IexTp,
+    /// A SoupBinTCP stream.
+    SoupBinTcp,
+    /// A file of messages, each behind its two-byte length.
+    BinaryFile,
+}
+names! { Transport, "transport":
+    MoldUdp64 = "moldudp64", IexTp = "iextp", SoupBinTcp = "soupbintcp", BinaryFile = "binaryfile",
+}
+
+/// How to read a feed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct FeedConfig {
+    /// The feed's number, in every record's header.
+    pub feed: u8,
+    /// What its messages are.
+    pub protocol: Protocol,
+    /// What carries them.
+    pub transport: Transport,
+    /// Midnight of the session's day, for ITCH; 0 lets times count from 1970-01-01.
+    pub midnight: Nanos,
+    /// How many lines carry it, 1 to [`crate::sequence::LINES_MAX`].
+    pub lines: u8,
+    /// Packets held at most while another line may fill a hole.
+    pub hold_max: usize,
+}
+
+impl FeedConfig {
+    /// One line, midnight at 0.
+    #[must_use]
+    pub const fn new(feed: u8, protocol: Protocol, transport: Transport) -> Self {
+        Self { feed, protocol, transport, midnight: Nanos(0), lines: 1, hold_max: 0 }
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What a feed counts. Names are stable, they are the names in reports.
+        #[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
+        pub struct FeedCounters {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+        impl FeedCounters {
+            /// Every counter with its name, in a fixed order.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Packets that arrived, heartbeats included.
+    packets,
+    /// Packets without a message.
+    heartbeats,
+    /// Messages delivered to the decoder.
+    messages,
+    /// Records made, those of the transport included.
+    records,
+    /// Messages that another packet had brought already.
+    duplicates,
+    /// Holes that no line could fill.
+    gaps,
+    /// Messages in them.
+    messages_missing,
+    /// Sessions begun.
+    sessions,
+    /// Sessions begun by a sequence that went back to 1 under the same name.
+    restarts,
+    /// Packets of a session that is over.
+    stale,
+    /// Packets held because they came before one that was missing.
+    held,
+    /// Packets that did not fit the hold: the hole before them was given up early.
+    hold_overflows,
+    /// Packets that are none of the transport, or are framed wrongly.
+    bad_framing,
+    /// Messages of a type that is not known: skipped.
+    unknown_types,
+    /// Messages shorter than their type: skipped.
+    short_messages,
+    /// Messages longer than their type: read by their known part.
+    long_messages,
+}
+
+#[derive(Clone, Debug)]
+enum Decoder {
+    Itch(Itch50),
+    Iex(Iex),
+}
+
+/// Reads one feed.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    feed: u8,
+    transport: Transport,
+    decoder: Decoder,
+    sequencer: Sequencer,
+    held: Held,
+    counters: FeedCounters,
+    after_gap: bool,
+    ended: bool,
+    ts_event: Nanos,
+}
+
+/// What a transport says about a datagram.
+struct Framed {
+    place: Place,
+    end_of_session: bool,
+}
+
+impl Feed {
+    /// A feed that has seen nothing. All its memory is taken here.
+    #[must_use]
+    pub fn new(config: &FeedConfig) -> Self {
+        let decoder = match config.protocol {
+            Protocol::Itch50 => Decoder::Itch(Itch50::new(config.midnight)),
+            Protocol::IexDeep10 => Decoder::Iex(Iex::new(false)),
+            Protocol::IexTops16 => Decoder::Iex(Iex::new(true)),
+        };
+        let hold_max = if config.lines > 1 { config.hold_max } else { 0 };
+        Self {
+            feed: config.feed,
+            transport: config.transport,
+            decoder,
+            sequencer: Sequencer::new(usize::from(config.lines)),
+            held: Held::new(hold_max),
+            counters: FeedCounters::default(),
+            after_gap: false,
+            ended: false,
+            ts_event: Nanos(0),
+        }
+    }
+
+    /// Takes a datagram of a line.
+    pub fn datagram(
+        &mut self,
+        line: u8,
+        ts_recv: Nanos,
+        payload: &[u8],
+        sink: &mut impl RecordSink,
+    ) {
+        self.counters.packets += 1;
+        let Some(framed) = self.frame(payload) else {
+            self.counters.bad_framing += 1;
+            return;
+        };
+        let place = framed.place;
+        if place.count == 0 {
+            self.counters.heartbeats += 1;
+        }
+        self.arrive(line, &place, ts_recv, sink);
+        match self.sequencer.verdict(usize::from(line), &place) {
+            Verdict::Drop => {}
+            Verdict::Deliver { skip } => self.deliver(&place, skip, ts_recv, payload, sink),
+            Verdict::Ahead => self.ahead(&place, ts_recv, payload, sink),
+        }
+        if !self.held.is_empty() {
+            self.drain_held(false, ts_recv, sink);
+        }
+        if framed.end_of_session && !self.ended && place.seq <= self.sequencer.next() {
+            self.ended = true;
+            let end = sys::EndOfSession::new(self.stamp(place.seq, ts_recv), 0);
+            self.emit(end.as_record(), sink);
+        }
+    }
+
+    /// Takes one message of a stream or file, with its sequence number.
+    pub fn message(
+        &mut self,
+        session: &[u8; 10],
+        seq: Seq,
+        ts_recv: Nanos,
+        message: &[u8],
+        sink: &mut impl RecordSink,
+    ) {
+        self.counters.packets += 1;
+        let place = Place { session: padded(session), seq: seq.0, count: 1 };
+        self.arrive(0, &place, ts_recv, sink);
+        match self.sequencer.verdict(0, &place) {
+            Verdict::Drop => return,
+            Verdict::Deliver { .. } => {}
+            Verdict::Ahead => self.give_up(seq.0, ts_recv, sink),
+        }
+        self.decode(seq.0, ts_recv, message, sink);
+        self.sequencer.delivered(seq.0 + 1, 0);
+    }
+
+    /// The transport said that the session is over (SoupBinTCP, end of a file).
+    pub fn end_of_session(&mut self, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        if !self.ended {
+            self.ended = true;
+            let end = sys::EndOfSession::new(self.stamp(self.sequencer.next(), ts_recv), 0);
+            self.emit(end.as_record(), sink);
+        }
+    }
+
+    /// Delivers what is still held, its holes given up: at the end of a capture or a run.
+    pub fn flush(&mut self, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        self.drain_held(true, ts_recv, sink);
+    }
+
+    /// Time went on in silence: gives shards a `sys.tick` at `now`.
+    pub fn tick(&mut self, now: Nanos, sink: &mut impl RecordSink) {
+        let mut stamp = self.stamp(self.sequencer.next(), now);
+        stamp.ts_event = now;
+        self.emit(sys::Tick::new(stamp, 0).as_record(), sink);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> FeedCounters {
+        let SequenceCounters { duplicates, gaps, messages_missing, sessions, restarts, stale } =
+            *self.sequencer.counters();
+        let MessageCounters { unknown_types, short_messages, long_messages } = match &self.decoder {
+            Decoder::Itch(itch) => *itch.counters(),
+            Decoder::Iex(iex) => *iex.counters(),
+        };
+        FeedCounters {
+            duplicates,
+            gaps,
+            messages_missing,
+            sessions,
+            restarts,
+            stale,
+            unknown_types,
+            short_messages,
+            long_messages,
+            ..self.counters
+        }
+    }
+
+    /// Whether the feed said that its session is over, and no other has begun.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn frame(&self, payload: &[u8]) -> Option<Framed> {
+        match self.transport {
+            Transport::IexTp => {
+                let segment = iextp::Segment::parse(payload).ok()?;
+                let header = &segment.header;
+                let session = iex_session(header.channel.get(), header.session.get());
+                let count = u64::from(header.count.get());
+                let place = Place { session, seq: segment.seq, count };
+                Some(Framed { place, end_of_session: false })
+            }
+            _ => {
+                let packet = moldudp64::Packet::parse(payload).ok()?;
+                let session = padded(&packet.session);
+                let place = Place { session, seq: packet.seq, count: u64::from(packet.count) };
+                Some(Framed { place, end_of_session: packet.end_of_session })
+            }
+        }
+    }
+
+    /// Notes the packet; announces the session if one begins with it.
+    fn arrive(&mut self, line: u8, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        if !self.sequencer.arrive(usize::from(line), place) {
+            return;
+        }
+        self.held.clear();
+        self.after_gap = false;
+        self.ended = false;
+        let mut session = sys::Session::new(self.stamp(place.seq, ts_recv), 0);
+        session.id = Char(place.session);
+        session.key = self.sequencer.session_key();
+        session.generation = self.sequencer.generation();
+        self.emit(session.as_record(), sink);
+    }
+
+    fn ahead(&mut self, place: &Place, ts_recv: Nanos, payload: &[u8], sink: &mut impl RecordSink) {
+        if self.sequencer.may_fill() && self.held.push(place, ts_recv, payload) {
+            self.counters.held += 1;
+            return;
+        }
+        if self.held.capacity() > 0 && self.sequencer.may_fill() {
+            self.counters.hold_overflows += 1;
+        }
+        self.drain_held(true, ts_recv, sink);
+        if place.seq > self.sequencer.next() {
+            self.give_up(place.seq, ts_recv, sink);
+        }
+        if let Verdict::Deliver { skip } = self.sequencer.verdict_held(place) {
+            self.deliver(place, skip, ts_recv, payload, sink);
+        }
+    }
+
+    /// Delivers held packets that have become next; if `force`, or once no line can fill the hole
+    /// before them, the hole is given up.
+    fn drain_held(&mut self, force: bool, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        while let Some(index) = self.held.first() {
+            let place = *self.held.place(index);
+            if place.seq > self.sequencer.next() {
+                if !force && self.sequencer.may_fill() {
+                    return;
+                }
+                self.give_up(place.seq, ts_recv, sink);
+            }
+            // The buffer leaves its place while the feed delivers it, and comes back after.
+            let (bytes, ts_held) = self.held.take(index);
+            if let Verdict::Deliver { skip } = self.sequencer.verdict_held(&place) {
+                let payload = &bytes[..];
+                self.deliver(&place, skip, ts_held, payload, sink);
+            }
+            self.held.give_back(index, bytes);
+        }
+    }
+
+    fn give_up(&mut self, seq: u64, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        let (first, count) = self.sequencer.give_up(seq);
+        let mut gap = sys::Gap::new(self.stamp(first, ts_recv), 0);
+        gap.first = Seq(first);
+        gap.count = count;
+        self.emit(gap.as_record(), sink);
+        self.after_gap = true;
+    }
+
+    /// Decodes the messages of a packet from position `skip` on.
+    fn deliver(
+        &mut self,
+        place: &Place,
+        skip: u64,
+        ts_recv: Nanos,
+        payload: &[u8],
+        sink: &mut impl RecordSink,
+    ) {
+        let next = match self.transport {
+            Transport::IexTp => {
+                let Ok(segment) = iextp::Segment::parse(payload) else { return };
+                let messages = segment.messages().map_while(Result::ok);
+                self.deliver_each(place, skip, ts_recv, messages, sink)
+            }
+            _ => {
+                let Ok(packet) = moldudp64::Packet::parse(payload) else { return };
+                let messages = packet.messages().map_while(Result::ok);
+                self.deliver_each(place, skip, ts_recv, messages, sink)
+            }
+        };
+        if next < place.seq + place.count {
+            // What the packet announced and did not hold shows as a gap at the next packet.
+            self.counters.bad_framing += 1;
+        }
+        let known = skip.min(next - place.seq);
+        self.sequencer.delivered(next.max(self.sequencer.next()), known);
+    }
+
+    #[inline]
+    fn deliver_each<'a>(
+        &mut self,
+        place: &Place,
+        skip: u64,
+        ts_recv: Nanos,
+        messages: impl Iterator<Item = &'a [u8]>,
+        sink: &mut impl RecordSink,
+    ) -> u64 {
+        let mut seq = place.seq;
+        for message in messages {
+            if seq >= place.seq + skip {
+                self.decode(seq, ts_recv, message, sink);
+            }
+            seq += 1;
+        }
+        seq
+    }
+
+    #[inline]
+    fn decode(&mut self, seq: u64, ts_recv: Nanos, message: &[u8], sink: &mut impl RecordSink) {
+        let mut stamp = Stamp { feed: self.feed, seq: Seq(seq), ts_recv, ..Stamp::default() };
+        if self.after_gap {
+            stamp.flags = FLAG_AFTER_GAP;
+            self.after_gap = false;
+        }
+        self.counters.messages += 1;
+        let (records, ts_event) = (&mut self.counters.records, &mut self.ts_event);
+        let mut counted = |record: &Record| {
+            *records += 1;
+            *ts_event = record.header.ts_event;
+            sink.record(record);
+        };
+        match &mut self.decoder {
+            Decoder::Itch(itch) => itch.message(message, stamp, &mut counted),
+            Decoder::Iex(iex) => iex.message(message, stamp, &mut counted),
+        }
+    }
+
+    /// A stamp for a record of the transport's own: it happens when the last message happened.
+    fn stamp(&self, seq: u64, ts_recv: Nanos) -> Stamp {
+        let ts_event = self.ts_event;
+        Stamp { feed: self.feed, seq: Seq(seq), ts_recv, ts_event, ..Stamp::default() }
+    }
+
+    fn emit(&mut self, record: &Record, sink: &mut impl RecordSink) {
+        self.counters.records += 1;
+        sink.record(record);
+    }
+}
+
+/// A name padded with blanks.
+fn padded(name: &[u8; 10]) -> [u8; SESSION_BYTES] {
+    let mut padded = [b' '; SESSION_BYTES];
+    padded[..10].copy_from_slice(name);
+    padded
+}
+
+/// The name of an IEX session: channel and session in hexadecimal.
+fn iex_session(channel: u32, session: u32) -> [u8; SESSION_BYTES] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let number = (u64::from(channel) << 32) | u64::from(session);
+    std::array::from_fn(|i| DIGITS[(number >> (60 - 4 * i)) as usize & 15])
+}
+
+#[cfg(test)]
+mod tests;
