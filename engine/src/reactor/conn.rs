@@ -3,6 +3,7 @@
 //! ```text
 //! Down ──backoff over──> Connecting ──writable, no error──> Up ──ended, failed, dropped──> Down
 //!   ^                        └─error or timeout──────────────────────────────────────────> Down
+//! any ──told to stop──> Stopped
 //! ```
 //!
 //! Invariant: a socket is in blocking mode once it is up (io_uring ends a receive on a non-blocking
@@ -40,7 +41,8 @@ pub(super) struct Conn {
 enum State {
     Down { retry_at: Instant },
     Connecting { socket: Socket, until: Instant },
-    Up { socket: Socket },
+    Up { socket: Socket, since: Instant },
+    Stopped,
 }
 
 /// What came of looking after a connection.
@@ -116,6 +118,14 @@ impl Conns {
         }
     }
 
+    /// Drops a connection for good.
+    pub(super) fn stop(&mut self, conn: usize, counters: &mut Counters) {
+        if let Some(conn) = self.list.get_mut(conn) {
+            conn.end(Instant::now(), counters);
+            conn.state = State::Stopped;
+        }
+    }
+
     pub(super) fn local(&self, conn: usize) -> Option<SocketAddr> {
         self.list.get(conn)?.socket()?.local_addr().ok()?.as_socket()
     }
@@ -132,25 +142,19 @@ impl Conn {
     #[inline]
     pub(super) fn socket(&self) -> Option<&Socket> {
         match &self.state {
-            State::Up { socket } => Some(socket),
+            State::Up { socket, .. } => Some(socket),
             _ => None,
         }
     }
 
-    /// The peer has sent something: it is alive, so the next retry is quick again.
-    #[inline]
-    pub(super) fn alive(&mut self) {
-        self.backoff = self.spec.backoff_min;
-    }
-
     fn is_settled(&self) -> bool {
-        matches!(self.state, State::Up { .. }) && self.unsent.is_empty()
+        matches!(self.state, State::Up { .. } | State::Stopped) && self.unsent.is_empty()
     }
 
     fn step(&mut self, now: Instant, counters: &mut Counters) -> Step {
         match &self.state {
             State::Down { retry_at } if now >= *retry_at => self.start(now, counters),
-            State::Down { .. } => Step::Nothing,
+            State::Down { .. } | State::Stopped => Step::Nothing,
             State::Connecting { .. } => self.finish(now, counters),
             State::Up { .. } => match self.flush(counters) {
                 Ok(()) => Step::Nothing,
@@ -183,7 +187,7 @@ impl Conn {
         }
         let down = State::Down { retry_at: now };
         if let State::Connecting { socket, .. } = std::mem::replace(&mut self.state, down) {
-            self.state = State::Up { socket };
+            self.state = State::Up { socket, since: now };
         }
         self.generation = self.generation.wrapping_add(1);
         self.unsent.clear();
@@ -199,8 +203,13 @@ impl Conn {
 
     /// Closes the socket, if there is one, and waits out the backoff.
     pub(super) fn end(&mut self, now: Instant, counters: &mut Counters) {
-        if let Some(socket) = self.socket() {
+        if let State::Up { socket, since } = &self.state {
             counters.disconnects += 1;
+            // One that lasted was no failed try: the first retry is quick again. One that did not
+            // (a refused login) must not be hammered.
+            if now.saturating_duration_since(*since) > self.spec.backoff_max {
+                self.backoff = self.spec.backoff_min;
+            }
             // Ends a multishot receive, which holds the socket open past our closing it.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
@@ -229,7 +238,7 @@ impl Conn {
     }
 
     fn flush(&mut self, counters: &mut Counters) -> io::Result<()> {
-        let State::Up { socket } = &self.state else { return Ok(()) };
+        let State::Up { socket, .. } = &self.state else { return Ok(()) };
         while !self.unsent.is_empty() {
             match send(socket, &self.unsent, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(sent) => {

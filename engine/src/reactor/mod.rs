@@ -41,6 +41,7 @@ mod cmsg;
 mod conn;
 mod counters;
 mod probe;
+mod session;
 mod socket;
 mod spec;
 mod udp;
@@ -58,6 +59,7 @@ use corelane_feeds::units::Nanos;
 
 pub use counters::Counters;
 pub use probe::{Choice, Probe, SOCKETS_POLLED_MAX, probe};
+pub use session::{SessionClient, SessionHandler, Sessions, Verdict};
 pub use socket::SocketBackend;
 pub use spec::{
     BackendKind, ConnSpec, DATAGRAM_BYTES_MAX, Interface, RCVBUF_DEFAULT, ReactorError,
@@ -134,6 +136,9 @@ pub trait Backend {
 
     /// Drops a connection and makes it anew after its backoff. [`Handler::closed`] is not called.
     fn reconnect(&mut self, conn: usize);
+
+    /// Drops a connection for good: nothing more is to come. [`Handler::closed`] is not called.
+    fn stop(&mut self, conn: usize);
 
     /// What has been counted so far.
     fn counters(&self) -> &Counters;
@@ -217,6 +222,10 @@ impl Backend for Reactor {
 
     fn reconnect(&mut self, conn: usize) {
         either!(self, backend => backend.reconnect(conn));
+    }
+
+    fn stop(&mut self, conn: usize) {
+        either!(self, backend => backend.stop(conn));
     }
 
     fn counters(&self) -> &Counters {

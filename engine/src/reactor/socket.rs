@@ -98,7 +98,6 @@ impl SocketBackend {
                 let why = match recv(socket, &mut self.stream[..], RecvFlags::DONTWAIT) {
                     Ok((0, _)) => Closed::ByPeer,
                     Ok((bytes, _)) => {
-                        conn.alive();
                         done += 1;
                         self.counters.stream_pieces += 1;
                         self.counters.stream_bytes += bytes as u64;
@@ -148,6 +147,10 @@ impl Backend for SocketBackend {
 
     fn reconnect(&mut self, conn: usize) {
         self.conns.end(conn, &mut self.counters);
+    }
+
+    fn stop(&mut self, conn: usize) {
+        self.conns.stop(conn, &mut self.counters);
     }
 
     fn counters(&self) -> &Counters {

@@ -180,7 +180,6 @@ fn datagram<H: Handler>(
 /// Takes one completion of a connection. `Err` if the connection has ended.
 #[inline]
 fn stream<H: Handler>(
-    conn: &mut Conn,
     index: usize,
     completion: Completion<'_>,
     counters: &mut Counters,
@@ -189,7 +188,6 @@ fn stream<H: Handler>(
     match completion.result {
         Ok(0) => return Err(Closed::ByPeer),
         Ok(_) => {
-            conn.alive();
             counters.stream_pieces += 1;
             counters.stream_bytes += completion.buffer.len() as u64;
             handler.bytes(index, completion.buffer);
@@ -220,11 +218,10 @@ impl Backend for UringBackend {
                 }
             }
             Source::Conn(index, generation) => {
-                let conn = &mut conns.list[index];
-                if conn.generation != generation {
+                if conns.list[index].generation != generation {
                     return;
                 }
-                match stream(conn, index, completion, counters, handler) {
+                match stream(index, completion, counters, handler) {
                     Ok(false) => {}
                     Ok(true) => {
                         counters.rearmed += 1;
@@ -251,6 +248,10 @@ impl Backend for UringBackend {
 
     fn reconnect(&mut self, conn: usize) {
         self.conns.end(conn, &mut self.counters);
+    }
+
+    fn stop(&mut self, conn: usize) {
+        self.conns.stop(conn, &mut self.counters);
     }
 
     fn counters(&self) -> &Counters {
