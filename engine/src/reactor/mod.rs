@@ -59,7 +59,7 @@ use corelane_feeds::units::Nanos;
 
 pub use counters::Counters;
 pub use probe::{Choice, Probe, SOCKETS_POLLED_MAX, probe};
-pub use session::{SessionClient, SessionHandler, Sessions, Verdict};
+pub use session::{SessionClient, SessionHandler, SessionName, Sessions, Verdict};
 pub use socket::SocketBackend;
 pub use spec::{
     BackendKind, ConnSpec, DATAGRAM_BYTES_MAX, Interface, RCVBUF_DEFAULT, ReactorError,

@@ -4,7 +4,7 @@
 //! The protocol itself is sans-I/O, behind [`SessionClient`]; here its bytes meet the backend.
 //!
 //! ```text
-//! Backend ──bytes──> SessionClient ──(seq, message)──> SessionHandler
+//! Backend ──bytes──> SessionClient ──(session, seq, message)──> SessionHandler
 //!    ^                    │ output, verdict
 //!    └──send, reconnect, stop
 //! ```
@@ -18,6 +18,9 @@ use corelane_feeds::units::{Nanos, Seq};
 
 use super::{Backend, Closed, Handler, SendError};
 
+/// A session's name, as NASDAQ's protocols carry it.
+pub type SessionName = [u8; 10];
+
 /// A session protocol's client side: bytes and time in, messages and bytes out.
 pub trait SessionClient {
     /// The stream is new: forget what was half read, and log in asking for the first message not
@@ -25,7 +28,7 @@ pub trait SessionClient {
     fn connected(&mut self);
 
     /// Takes the next bytes of the stream and calls `each` for every message complete in them.
-    fn bytes(&mut self, bytes: &[u8], each: impl FnMut(Seq, &[u8])) -> Verdict;
+    fn bytes(&mut self, bytes: &[u8], each: impl FnMut(&SessionName, Seq, &[u8])) -> Verdict;
 
     /// Time has passed: a heartbeat may be due, or the peer silent for too long.
     fn on_time(&mut self, now: Nanos) -> Verdict;
@@ -55,7 +58,7 @@ pub trait SessionHandler {
     fn datagram(&mut self, _socket: usize, _ts_kernel: Option<Nanos>, _payload: &[u8]) {}
 
     /// The next message of a session. None is repeated or left out by the driver.
-    fn message(&mut self, conn: usize, seq: Seq, payload: &[u8]);
+    fn message(&mut self, conn: usize, session: &SessionName, seq: Seq, payload: &[u8]);
 
     /// See [`Handler::connected`]; the login goes out next.
     fn connected(&mut self, _conn: usize) {}
@@ -186,8 +189,9 @@ impl<C: SessionClient, H: SessionHandler> Handler for Tap<'_, C, H> {
             return;
         }
         let handler = &mut *self.handler;
-        session.verdict =
-            session.client.bytes(bytes, |seq, message| handler.message(conn, seq, message));
+        session.verdict = session.client.bytes(bytes, |name, seq, message| {
+            handler.message(conn, name, seq, message);
+        });
         *self.dirty |= session.verdict != Verdict::Proceed || !session.client.output().is_empty();
     }
 

@@ -30,7 +30,7 @@ impl SessionClient for Client {
         self.output = packet(b'L', format!("{:46}{:>20}", "user", self.next.max(1)).as_bytes());
     }
 
-    fn bytes(&mut self, bytes: &[u8], mut each: impl FnMut(Seq, &[u8])) -> Verdict {
+    fn bytes(&mut self, bytes: &[u8], mut each: impl FnMut(&SessionName, Seq, &[u8])) -> Verdict {
         self.heard = true;
         self.buffer.extend_from_slice(bytes);
         while let Some(length) = self.buffer.first_chunk().map(|&b| u16::from_be_bytes(b)) {
@@ -42,7 +42,7 @@ impl SessionClient for Client {
             match packet[0] {
                 b'A' => self.next = ascii(&packet[11..31]),
                 b'S' => {
-                    each(Seq(self.next), &packet[1..]);
+                    each(b"TEST      ", Seq(self.next), &packet[1..]);
                     self.next += 1;
                 }
                 b'J' => return Verdict::Reconnect,
@@ -89,7 +89,8 @@ struct Seen {
 }
 
 impl SessionHandler for Seen {
-    fn message(&mut self, _conn: usize, seq: Seq, payload: &[u8]) {
+    fn message(&mut self, _conn: usize, session: &SessionName, seq: Seq, payload: &[u8]) {
+        assert_eq!(session, b"TEST      ");
         self.messages.push((seq.0, payload.to_vec()));
     }
 
