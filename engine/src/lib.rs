@@ -5,5 +5,6 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod generate;
 pub mod reactor;
 pub mod sys;
