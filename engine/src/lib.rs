@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod generate;
+pub mod mold;
 pub mod reactor;
 pub mod sys;

@@ -2,10 +2,11 @@
 //!
 //! Invariant: times never go backwards, and the counts are those of the bytes handed to the sink.
 
+use corelane_feeds::itch50::wire;
+use zerocopy::{Immutable, IntoBytes};
+
 use super::market::{BID, Instrument};
 
-/// Longest ITCH 5.0 message (`I`).
-const MESSAGE_BYTES_MAX: usize = 50;
 /// The participants that attributed orders name.
 const PARTICIPANTS: [[u8; 4]; 6] = [*b"ALFA", *b"BRVO", *b"CHAR", *b"DLTA", *b"ECHO", *b"FOXT"];
 
@@ -43,31 +44,6 @@ pub struct Counts {
     pub first_ns: u64,
     /// Time of the last message.
     pub last_ns: u64,
-}
-
-/// A message in the making: fields appended in wire order.
-struct Message {
-    bytes: [u8; MESSAGE_BYTES_MAX],
-    len: usize,
-}
-
-impl Message {
-    #[inline(always)]
-    fn put<const N: usize>(mut self, field: [u8; N]) -> Self {
-        self.bytes[self.len..self.len + N].copy_from_slice(&field);
-        self.len += N;
-        self
-    }
-
-    #[inline(always)]
-    fn u32(self, value: u32) -> Self {
-        self.put(value.to_be_bytes())
-    }
-
-    #[inline(always)]
-    fn u64(self, value: u64) -> Self {
-        self.put(value.to_be_bytes())
-    }
 }
 
 /// Encodes messages at the current time.
@@ -109,76 +85,114 @@ impl<S: MessageSink> Emitter<S> {
         self.now_ns = self.now_ns.max(ns);
     }
 
-    #[inline(always)]
-    fn begin(&self, kind: u8, locate: u16) -> Message {
-        let ns = self.now_ns.to_be_bytes();
-        Message { bytes: [0; MESSAGE_BYTES_MAX], len: 0 }
-            .put([kind])
-            .put(locate.to_be_bytes())
-            .put([0, 0])
-            .put([ns[2], ns[3], ns[4], ns[5], ns[6], ns[7]])
+    #[inline]
+    fn head(&self, kind: u8, locate: u16) -> wire::Head {
+        wire::Head::new(kind, locate, self.now_ns)
     }
 
-    #[inline(always)]
-    fn end(&mut self, message: &Message) {
+    #[inline]
+    fn send<M: IntoBytes + Immutable>(&mut self, message: &M) {
+        let bytes = message.as_bytes();
         self.counts.messages += 1;
-        self.counts.by_type[usize::from(message.bytes[0])] += 1;
+        self.counts.by_type[usize::from(bytes[0])] += 1;
         self.counts.last_ns = self.now_ns;
-        self.sink.message(self.now_ns, &message.bytes[..message.len]);
+        self.sink.message(self.now_ns, bytes);
     }
 
     pub(crate) fn system_event(&mut self, event: u8) {
-        self.end(&self.begin(b'S', 0).put([event]));
+        self.send(&wire::SystemEvent { head: self.head(b'S', 0), event });
     }
 
     pub(crate) fn directory(&mut self, i: &Instrument) {
-        let market = *b"QGSNPZ".get(usize::from(i.locate % 6)).unwrap_or(&b'Q');
-        let message = self.begin(b'R', i.locate).put(i.symbol).put([market, b'N']).u32(100);
-        let message = message.put(*b"NC").put(*b"Z ").put(*b"PNN1N").u32(0).put(*b"N");
-        self.end(&message);
+        self.send(&wire::StockDirectory {
+            head: self.head(b'R', i.locate),
+            stock: i.symbol,
+            market: b"QGSNPZ"[usize::from(i.locate % 6)],
+            financial_status: b'N',
+            round_lot: 100.into(),
+            round_lots_only: b'N',
+            classification: b'C',
+            sub_type: *b"Z ",
+            authenticity: b'P',
+            short_sale_threshold: b'N',
+            ipo: b'N',
+            luld_tier: b'1',
+            etp: b'N',
+            etp_leverage: 0.into(),
+            inverse: b'N',
+        });
     }
 
     pub(crate) fn trading_action(&mut self, i: &Instrument, state: u8, reason: [u8; 4]) {
-        self.end(&self.begin(b'H', i.locate).put(i.symbol).put([state, b' ']).put(reason));
+        let head = self.head(b'H', i.locate);
+        self.send(&wire::TradingAction { head, stock: i.symbol, state, reserved: b' ', reason });
     }
 
     pub(crate) fn reg_sho(&mut self, i: &Instrument) {
-        self.end(&self.begin(b'Y', i.locate).put(i.symbol).put(*b"0"));
+        let head = self.head(b'Y', i.locate);
+        self.send(&wire::RegSho { head, stock: i.symbol, action: b'0' });
     }
 
     pub(crate) fn participant(&mut self, i: &Instrument, which: usize) {
-        let mpid = PARTICIPANTS[which % PARTICIPANTS.len()];
-        self.end(&self.begin(b'L', i.locate).put(mpid).put(i.symbol).put(*b"YNA"));
+        self.send(&wire::MarketParticipant {
+            head: self.head(b'L', i.locate),
+            mpid: PARTICIPANTS[which % PARTICIPANTS.len()],
+            stock: i.symbol,
+            primary: b'Y',
+            mode: b'N',
+            state: b'A',
+        });
     }
 
     /// Market-wide circuit breaker levels, at 1e-8.
     pub(crate) fn breaker_levels(&mut self, levels: [u64; 3]) {
-        self.end(&self.begin(b'V', 0).u64(levels[0]).u64(levels[1]).u64(levels[2]));
+        let [level1, level2, level3] = levels.map(Into::into);
+        self.send(&wire::MwcbDecline { head: self.head(b'V', 0), level1, level2, level3 });
     }
 
     /// A new listing's quotation release.
     pub(crate) fn ipo_quotation(&mut self, i: &Instrument, seconds: u32) {
-        let message = self.begin(b'K', i.locate).put(i.symbol).u32(seconds).put(*b"A");
-        self.end(&message.u32(i.middle()));
+        self.send(&wire::IpoQuotation {
+            head: self.head(b'K', i.locate),
+            stock: i.symbol,
+            release_seconds: seconds.into(),
+            qualifier: b'A',
+            price: i.middle().into(),
+        });
     }
 
     /// The price collar of an auction after a volatility pause.
     pub(crate) fn auction_collar(&mut self, i: &Instrument) {
         let middle = i.middle();
-        let message = self.begin(b'J', i.locate).put(i.symbol).u32(middle);
-        self.end(&message.u32(middle + middle / 20).u32(middle - middle / 20).u32(0));
+        self.send(&wire::LuldCollar {
+            head: self.head(b'J', i.locate),
+            stock: i.symbol,
+            reference: middle.into(),
+            upper: (middle + middle / 20).into(),
+            lower: (middle - middle / 20).into(),
+            extension: 0.into(),
+        });
     }
 
     pub(crate) fn operational_halt(&mut self, i: &Instrument, action: u8) {
-        self.end(&self.begin(b'h', i.locate).put(i.symbol).put([b'Q', action]));
+        let head = self.head(b'h', i.locate);
+        self.send(&wire::OperationalHalt { head, stock: i.symbol, market: b'Q', action });
     }
 
     /// A direct listing's price discovery range.
     pub(crate) fn direct_listing(&mut self, i: &Instrument) {
         let middle = i.middle();
-        let message = self.begin(b'O', i.locate).put(i.symbol).put(*b"Y");
-        let message = message.u32(middle / 2).u32(middle * 2).u32(middle).u64(self.now_ns);
-        self.end(&message.u32(middle - middle / 10).u32(middle + middle / 10));
+        self.send(&wire::DirectListing {
+            head: self.head(b'O', i.locate),
+            stock: i.symbol,
+            eligible: b'Y',
+            min: (middle / 2).into(),
+            max: (middle * 2).into(),
+            near: middle.into(),
+            near_time: self.now_ns.into(),
+            lower: (middle - middle / 10).into(),
+            upper: (middle + middle / 10).into(),
+        });
     }
 
     #[inline]
@@ -191,15 +205,16 @@ impl<S: MessageSink> Emitter<S> {
         price: u32,
         attributed: bool,
     ) {
-        let kind = if attributed { b'F' } else { b'A' };
-        let letter = if side == BID { b'B' } else { b'S' };
-        let message = self.begin(kind, i.locate).u64(reference).put([letter]);
-        let message = message.u32(qty).put(i.symbol).u32(price);
+        let (order_ref, shares) = (reference.into(), qty.into());
+        let (stock, price) = (i.symbol, price.into());
+        let side = if side == BID { b'B' } else { b'S' };
         if attributed {
-            let which = reference as usize % PARTICIPANTS.len();
-            self.end(&message.put(PARTICIPANTS[which]));
+            let mpid = PARTICIPANTS[reference as usize % PARTICIPANTS.len()];
+            let head = self.head(b'F', i.locate);
+            self.send(&wire::AddOrderMpid { head, order_ref, side, shares, stock, price, mpid });
         } else {
-            self.end(&message);
+            let head = self.head(b'A', i.locate);
+            self.send(&wire::AddOrder { head, order_ref, side, shares, stock, price });
         }
     }
 
@@ -213,9 +228,13 @@ impl<S: MessageSink> Emitter<S> {
         id: u64,
         price: u32,
     ) {
-        self.counts.executed_shares += u64::from(qty);
-        self.counts.executed_notional_e4 += u64::from(qty) * u64::from(price);
-        self.end(&self.begin(b'E', i.locate).u64(reference).u32(qty).u64(id));
+        self.count_execution(qty, price);
+        self.send(&wire::OrderExecuted {
+            head: self.head(b'E', i.locate),
+            order_ref: reference.into(),
+            shares: qty.into(),
+            match_number: id.into(),
+        });
     }
 
     pub(crate) fn execute_price(
@@ -226,41 +245,73 @@ impl<S: MessageSink> Emitter<S> {
         id: u64,
         price: u32,
     ) {
+        self.count_execution(qty, price);
+        self.send(&wire::OrderExecutedPrice {
+            head: self.head(b'C', i.locate),
+            order_ref: reference.into(),
+            shares: qty.into(),
+            match_number: id.into(),
+            printable: b'Y',
+            price: price.into(),
+        });
+    }
+
+    fn count_execution(&mut self, qty: u32, price: u32) {
         self.counts.executed_shares += u64::from(qty);
         self.counts.executed_notional_e4 += u64::from(qty) * u64::from(price);
-        let message = self.begin(b'C', i.locate).u64(reference).u32(qty).u64(id);
-        self.end(&message.put(*b"Y").u32(price));
     }
 
     #[inline]
     pub(crate) fn cancel(&mut self, i: &Instrument, reference: u64, qty: u32) {
-        self.end(&self.begin(b'X', i.locate).u64(reference).u32(qty));
+        let head = self.head(b'X', i.locate);
+        self.send(&wire::OrderCancel { head, order_ref: reference.into(), shares: qty.into() });
     }
 
     #[inline]
     pub(crate) fn delete(&mut self, i: &Instrument, reference: u64) {
-        self.end(&self.begin(b'D', i.locate).u64(reference));
+        let head = self.head(b'D', i.locate);
+        self.send(&wire::OrderDelete { head, order_ref: reference.into() });
     }
 
     #[inline]
     pub(crate) fn replace(&mut self, i: &Instrument, old: u64, new: u64, qty: u32, price: u32) {
-        self.end(&self.begin(b'U', i.locate).u64(old).u64(new).u32(qty).u32(price));
+        self.send(&wire::OrderReplace {
+            head: self.head(b'U', i.locate),
+            order_ref: old.into(),
+            new_order_ref: new.into(),
+            shares: qty.into(),
+            price: price.into(),
+        });
     }
 
     pub(crate) fn trade(&mut self, i: &Instrument, qty: u32, price: u32, id: u64) {
         self.counts.noncross_trade_shares += u64::from(qty);
-        let message = self.begin(b'P', i.locate).u64(0).put(*b"B").u32(qty);
-        self.end(&message.put(i.symbol).u32(price).u64(id));
+        self.send(&wire::Trade {
+            head: self.head(b'P', i.locate),
+            order_ref: 0.into(),
+            side: b'B',
+            shares: qty.into(),
+            stock: i.symbol,
+            price: price.into(),
+            match_number: id.into(),
+        });
     }
 
     pub(crate) fn cross(&mut self, i: &Instrument, qty: u64, price: u32, id: u64, kind: u8) {
         self.counts.cross_shares += qty;
-        let message = self.begin(b'Q', i.locate).u64(qty).put(i.symbol);
-        self.end(&message.u32(price).u64(id).put([kind]));
+        self.send(&wire::CrossTrade {
+            head: self.head(b'Q', i.locate),
+            shares: qty.into(),
+            stock: i.symbol,
+            price: price.into(),
+            match_number: id.into(),
+            cross: kind,
+        });
     }
 
     pub(crate) fn broken_trade(&mut self, i: &Instrument, id: u64) {
-        self.end(&self.begin(b'B', i.locate).u64(id));
+        let head = self.head(b'B', i.locate);
+        self.send(&wire::BrokenTrade { head, match_number: id.into() });
     }
 
     pub(crate) fn imbalance(
@@ -272,12 +323,22 @@ impl<S: MessageSink> Emitter<S> {
         price: u32,
         kind: u8,
     ) {
-        let message = self.begin(b'I', i.locate).u64(paired).u64(missing).put([direction]);
-        let message = message.put(i.symbol).u32(price).u32(price).u32(price);
-        self.end(&message.put([kind, b'L']));
+        self.send(&wire::Noii {
+            head: self.head(b'I', i.locate),
+            paired: paired.into(),
+            imbalance: missing.into(),
+            direction,
+            stock: i.symbol,
+            far: price.into(),
+            near: price.into(),
+            reference: price.into(),
+            cross: kind,
+            variation: b'L',
+        });
     }
 
-    pub(crate) fn retail_interest(&mut self, i: &Instrument, side: u8) {
-        self.end(&self.begin(b'N', i.locate).put(i.symbol).put([side]));
+    pub(crate) fn retail_interest(&mut self, i: &Instrument, interest: u8) {
+        let head = self.head(b'N', i.locate);
+        self.send(&wire::RetailInterest { head, stock: i.symbol, interest });
     }
 }

@@ -129,6 +129,12 @@ impl Planter {
         self.queue.peek().map_or(u64::MAX, |Reverse((at, _))| *at)
     }
 
+    /// Reports the plans that still run when the session ends.
+    pub(crate) fn end(&mut self) {
+        let running = self.runs.iter_mut().filter_map(|run| run.planted.take());
+        self.planted.extend(running);
+    }
+
     /// Emits the step that is due first, at its time.
     pub(crate) fn step<S: MessageSink>(
         &mut self,

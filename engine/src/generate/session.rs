@@ -80,6 +80,28 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Looks for contradictions that show before anything is generated.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.symbols == 0 || self.symbols > SYMBOLS_MAX {
+            return Err(ConfigError::Symbols { found: self.symbols });
+        }
+        let margin = self.duration_ns / 25;
+        let end = self.open_ns.checked_add(self.duration_ns).and_then(|x| x.checked_add(margin));
+        if self.open_ns < margin || end.is_none_or(|end| end >= DAY_NS) {
+            return Err(ConfigError::Day);
+        }
+        let patterns = [self.episodes, self.decoys, self.stuffing, self.halts];
+        if patterns.iter().any(|&count| count > 0) && self.duration_ns < PLANTED_DURATION_NS_MIN {
+            return Err(ConfigError::Short);
+        }
+        Ok(())
+    }
+}
+
 /// Why a configuration cannot be generated.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -101,7 +123,9 @@ pub enum ConfigError {
     #[error("the session does not fit between midnight and midnight: open plus duration too long")]
     Day,
     /// Patterns need time.
-    #[error("planted patterns and halts need a duration of at least 10 s")]
+    #[error(
+        "planted patterns and halts need a duration of at least 10 s: ask for 0 of each, or for longer"
+    )]
     Short,
 }
 
@@ -142,7 +166,7 @@ pub struct FinalBook {
 /// # Errors
 /// If the configuration contradicts itself. The sink keeps its own errors.
 pub fn generate<S: MessageSink>(config: &Config, sink: S) -> Result<(S, Summary), ConfigError> {
-    check(config)?;
+    config.check()?;
     let mut session = Session::new(config, sink);
     let least = (session.planter.messages() + session.fixed_messages()) * 2;
     if config.messages < least {
@@ -153,26 +177,11 @@ pub fn generate<S: MessageSink>(config: &Config, sink: S) -> Result<(S, Summary)
         session.play(&phase);
     }
     session.closing();
+    session.planter.end();
     let books = session.market.instruments.iter().map(final_book).collect();
     let (sink, counts) = session.out.into_parts();
     let planter = session.planter;
     Ok((sink, Summary { counts, planted: planter.planted, unplaced: planter.unplaced, books }))
-}
-
-fn check(config: &Config) -> Result<(), ConfigError> {
-    if config.symbols == 0 || config.symbols > SYMBOLS_MAX {
-        return Err(ConfigError::Symbols { found: config.symbols });
-    }
-    let margin = config.duration_ns / 25;
-    let end = config.open_ns.checked_add(config.duration_ns).and_then(|x| x.checked_add(margin));
-    if config.open_ns < margin || end.is_none_or(|end| end >= DAY_NS) {
-        return Err(ConfigError::Day);
-    }
-    let patterns = config.episodes + config.decoys + config.stuffing + config.halts;
-    if patterns > 0 && config.duration_ns < PLANTED_DURATION_NS_MIN {
-        return Err(ConfigError::Short);
-    }
-    Ok(())
 }
 
 /// A stretch of the day with its own weights.
