@@ -189,14 +189,22 @@ impl Reactor {
     /// # Errors
     /// If the backend asked for is not to be had, or a socket cannot be opened.
     pub fn open(spec: &ReactorSpec) -> Result<Self, ReactorError> {
-        let choice = probe().choose(spec.backend, spec.sockets.len() + spec.conns.len())?;
-        let inner = match choice.kind {
-            BackendKind::Uring => Inner::Uring(Box::new(UringBackend::open(spec)?)),
-            BackendKind::Socket | BackendKind::Auto => {
-                Inner::Socket(Box::new(SocketBackend::open(spec)?))
+        let sources = spec.sockets.len() + spec.conns.len();
+        let choice = probe().choose(spec.backend, sources)?;
+        if choice.kind != BackendKind::Uring {
+            let inner = Inner::Socket(Box::new(SocketBackend::open(spec)?));
+            return Ok(Self { inner, choice });
+        }
+        match UringBackend::open(spec) {
+            Ok(backend) => Ok(Self { inner: Inner::Uring(Box::new(backend)), choice }),
+            // The probe's small ring went through where the real one does not: a limit was met.
+            Err(error @ ReactorError::Ring { .. }) if spec.backend == BackendKind::Auto => {
+                let inner = Inner::Socket(Box::new(SocketBackend::open(spec)?));
+                let why = format!("auto: {sources} sockets would take uring, but {error}");
+                Ok(Self { inner, choice: Choice { kind: BackendKind::Socket, why } })
             }
-        };
-        Ok(Self { inner, choice })
+            Err(error) => Err(error),
+        }
     }
 
     /// Which backend is in use, and why.

@@ -120,9 +120,13 @@ fn try_uring() -> Result<(), Refused> {
     result.map_err(at("a multishot receive"))
 }
 
-/// Says what stands behind a refusal, as far as the host tells.
 fn explain(found: &Refused, kernel: &str) -> String {
     let Refused { step, error } = found;
+    format!("io_uring is refused on Linux {kernel} at {step}: {error}; {}", cause(error))
+}
+
+/// What stands behind a refusal, as far as the host tells.
+pub(super) fn cause(error: &io::Error) -> &'static str {
     let switched_off = match read("/proc/sys/kernel/io_uring_disabled").as_deref() {
         Some("1") => Some("kernel.io_uring_disabled is 1: privileged processes only"),
         Some("2") => Some("kernel.io_uring_disabled is 2: switched off on this host"),
@@ -130,7 +134,7 @@ fn explain(found: &Refused, kernel: &str) -> String {
     };
     let filtered = read("/proc/thread-self/status")
         .is_some_and(|status| status.lines().any(|line| line.replace('\t', "") == "Seccomp:2"));
-    let cause = match (error.raw_os_error(), switched_off) {
+    match (error.raw_os_error(), switched_off) {
         (Some(libc::EPERM | libc::EACCES), Some(cause)) => cause,
         (Some(libc::EPERM | libc::EACCES | libc::ENOSYS), _) if filtered => {
             "a seccomp filter forbids it, as container runtimes' default profiles do"
@@ -140,8 +144,7 @@ fn explain(found: &Refused, kernel: &str) -> String {
         (Some(libc::ENOMEM), _) => "too little memory may be locked (ulimit -l)",
         (Some(libc::EMFILE | libc::ENFILE), _) => "too few files may be open (ulimit -n)",
         _ => "the kernel does not say why",
-    };
-    format!("io_uring is refused on Linux {kernel} at {step}: {error}; {cause}")
+    }
 }
 
 fn read(path: &str) -> Option<String> {

@@ -210,10 +210,12 @@ pub enum ReactorError {
         why: &'static str,
     },
     /// The ring or its buffers could not be set up.
-    #[error("setting up the receive ring: {step}")]
+    #[error("setting up the receive ring: {step}; {cause}")]
     Ring {
         /// What was tried.
         step: &'static str,
+        /// What stands behind it, as far as the host tells.
+        cause: &'static str,
         /// What the kernel said.
         source: io::Error,
     },

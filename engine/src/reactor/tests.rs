@@ -52,6 +52,9 @@ fn on_each_backend(spec: &ReactorSpec, test: impl Fn(Reactor)) {
         match Reactor::open(&ReactorSpec { backend, ..spec.clone() }) {
             Ok(reactor) => test(reactor),
             Err(ReactorError::Unavailable { why, .. }) => println!("skips uring: {why}"),
+            Err(ReactorError::Ring { source, .. }) if source.kind() == ErrorKind::OutOfMemory => {
+                println!("skips uring: ulimit -l");
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -434,7 +437,7 @@ fn a_parked_reactor_wakes_for_a_datagram_and_for_its_timeout() {
 #[test]
 fn a_filtered_ring_falls_back_to_sockets_and_says_why() {
     std::thread::spawn(|| {
-        forbid_io_uring();
+        refuse_io_uring(Vec::new(), libc::EPERM);
         let found = probe();
         let why = found.uring_refused.clone().unwrap();
         assert!(why.contains("io_uring_setup") && why.contains("seccomp"), "{why}");
@@ -454,11 +457,37 @@ fn a_filtered_ring_falls_back_to_sockets_and_says_why() {
     .unwrap();
 }
 
-fn forbid_io_uring() {
+/// The probe's ring is small: a real one may meet a limit on locked memory that the probe did not.
+#[test]
+fn auto_falls_back_when_the_real_ring_meets_a_limit() {
+    std::thread::spawn(|| {
+        use seccompiler::{
+            SeccompCmpArgLen::Dword, SeccompCmpOp::Gt, SeccompCondition, SeccompRule,
+        };
+        let larger_than_the_probe = SeccompCondition::new(0, Dword, Gt, 4).unwrap();
+        let rule = SeccompRule::new(vec![larger_than_the_probe]).unwrap();
+        refuse_io_uring(vec![rule], libc::ENOMEM);
+        if let Some(why) = probe().uring_refused {
+            return println!("skips: {why}");
+        }
+        let sockets = vec![unicast(), unicast(), unicast()];
+        let spec = ReactorSpec { sockets, ..ReactorSpec::default() };
+        let reactor = Reactor::open(&spec).unwrap();
+        assert_eq!(reactor.choice().kind, BackendKind::Socket);
+        assert!(reactor.choice().why.ends_with("(ulimit -l)"), "{}", reactor.choice());
+        let strict = ReactorSpec { backend: BackendKind::Uring, ..spec };
+        assert!(Reactor::open(&strict).unwrap_err().to_string().ends_with("(ulimit -l)"));
+    })
+    .join()
+    .unwrap();
+}
+
+/// Refuses io_uring_setup to this thread, where a rule matches or there is none.
+fn refuse_io_uring(rules: Vec<seccompiler::SeccompRule>, errno: i32) {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
     let arch = std::env::consts::ARCH.try_into().unwrap();
-    let calls = [(libc::SYS_io_uring_setup, vec![])].into();
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let calls = [(libc::SYS_io_uring_setup, rules)].into();
+    let refuse = SeccompAction::Errno(errno as u32);
     let filter = SeccompFilter::new(calls, SeccompAction::Allow, refuse, arch).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
     seccompiler::apply_filter(&program).unwrap();

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::conn::{Conn, Conns, Step};
+use super::probe::cause;
 use super::spec::{ReactorError, ReactorSpec};
 use super::udp::{self, OpenSocket, Received};
 use super::{Backend, Closed, Counters, Handler, SendError};
@@ -74,7 +75,9 @@ impl UringBackend {
             let name = "number of sockets and connections";
             return Err(ReactorError::Bound { name, found: sources, low: 0, high: SOURCES_MAX });
         }
-        let step = |step| move |source| ReactorError::Ring { step, source };
+        let step = |step| {
+            move |source: io::Error| ReactorError::Ring { step, cause: cause(&source), source }
+        };
         let sockets: Result<Vec<_>, _> =
             spec.sockets.iter().map(|socket| udp::open(socket, spec.gro)).collect();
         let sockets = sockets?;

@@ -1,7 +1,7 @@
 //! Sessions against a server that breaks off, falls silent or refuses, on both backends. Client
 //! and server speak just enough of SoupBinTCP 3.00: login, sequenced data, end of session.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -136,6 +136,9 @@ fn on_each_backend<T: Send + 'static>(
                 test(&mut reactor, &mut Sessions::new([Client::default()]), server);
             }
             Err(ReactorError::Unavailable { why, .. }) => println!("skips uring: {why}"),
+            Err(ReactorError::Ring { source, .. }) if source.kind() == ErrorKind::OutOfMemory => {
+                println!("skips uring: ulimit -l");
+            }
             Err(error) => panic!("{error}"),
         }
     }
