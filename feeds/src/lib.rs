@@ -29,5 +29,6 @@ pub mod moldudp64;
 pub mod record;
 pub mod schema;
 pub mod sequence;
+pub mod soupbintcp;
 pub mod streams;
 pub mod units;
