@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod generate;
+pub mod latency;
 pub mod mold;
 pub mod reactor;
 pub mod sys;
