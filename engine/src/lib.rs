@@ -4,6 +4,7 @@
 //! it runs. `unsafe` lives in [`sys`] alone.
 #![deny(unsafe_code)]
 
+pub mod capture_file;
 pub mod clock;
 pub mod generate;
 pub mod latency;

@@ -6,8 +6,8 @@
 //!                                              ahead of a hole ──> held
 //! ```
 //!
-//! Invariant: the same packets give the same records, whichever transport brought the messages; what
-//! is not delivered is counted under the name of its cause.
+//! Invariant: the same packets give the same records, whichever transport brought the messages;
+//! what is not delivered is counted under the name of its cause.
 //!
 //! ```
 //! use corelane_feeds::feed::{BINARY_FILE_SESSION, Feed, FeedConfig, Protocol, Transport};

@@ -4,10 +4,11 @@
 //! 0         1          2          4         8         12       14      16       24    32     40
 //! | version | reserved | protocol | channel | session | length | count | offset | seq | time | ...
 //! ```
-//! All little-endian. A segment with a length of 0 is a heartbeat and names the next sequence number.
+//! All little-endian. A segment with a length of 0 is a heartbeat and names the next sequence
+//! number.
 //!
-//! Invariant: a segment gives the messages that lie whole inside its payload; what is framed wrongly
-//! is an error with its offset, and the messages before it are still given.
+//! Invariant: a segment gives the messages that lie whole inside its payload; what is framed
+//! wrongly is an error with its offset, and the messages before it are still given.
 
 use zerocopy::byteorder::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -21,6 +21,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("records are little-endian in memory, in the journal and on the wire");
 
+pub mod capture;
 pub mod feed;
 pub mod iex;
 pub mod iextp;

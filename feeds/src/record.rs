@@ -295,7 +295,8 @@ pub trait View: FromBytes + IntoBytes + KnownLayout + Immutable + Copy {
     }
 }
 
-/// Takes records one at a time, in order. A decoder writes to it; a shard, a router or a test is it.
+/// Takes records one at a time, in order. A decoder writes to it; a shard, a router or a test is
+/// it.
 pub trait RecordSink {
     /// Takes one record. It is valid only during the call.
     fn record(&mut self, record: &Record);

@@ -4,7 +4,8 @@
 //! 0        2      3
 //! | length | type | payload (length - 1 bytes) |
 //! client: L login  R heartbeat  O logout  U unsequenced
-//! server: A accepted  J rejected  S sequenced  U unsequenced  H heartbeat  Z end of session  + debug
+//! server: A accepted  J rejected  S sequenced  U unsequenced  H heartbeat  Z end of session  +
+//! debug
 //! ```
 //! Sequence numbers are implied: the server names the next one when it accepts the login, and every
 //! `S` packet counts one.
@@ -127,8 +128,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that asks for `session` (blank: the current one) from message `first` on; 0 asks for
-    /// the newest message only.
+    /// A client that asks for `session` (blank: the current one) from message `first` on; 0 asks
+    /// for the newest message only.
     #[must_use]
     pub fn new(credentials: Credentials, session: SessionName, first: u64) -> Self {
         Self {

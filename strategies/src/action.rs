@@ -5,8 +5,8 @@
 //! | session | rule | ordinal | the stream's own fields ...
 //! ```
 //!
-//! Every action begins so; [`crate::outbox::Outbox::act`] fills these three. The header is the stamp
-//! of the record that caused it.
+//! Every action begins so; [`crate::outbox::Outbox::act`] fills these three. The header is the
+//! stamp of the record that caused it.
 //!
 //! Invariant: an action's id is the same on every replay and for any number of shards.
 //!

@@ -1,5 +1,5 @@
-//! Records to actions: the strategy trait, the chain that runs strategies over records, order books,
-//! and the strategies that come with the engine.
+//! Records to actions: the strategy trait, the chain that runs strategies over records, order
+//! books, and the strategies that come with the engine.
 //!
 //! Invariant: this crate does no I/O, starts no thread and reads no clock or environment. The same
 //! records in the same order give the same actions.

@@ -6,7 +6,8 @@
 //!
 //! Invariants: only operations that name a buffer group are submitted, so the kernel writes to
 //! nothing but [`BufRing`] memory and the queues. Both outlive every operation: dropping the ring
-//! cancels what is in flight first, and leaks the memory if the kernel will not say that it is done.
+//! cancels what is in flight first, and leaks the memory if the kernel will not say that it is
+//! done.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -1,4 +1,5 @@
-//! Dense numbers for symbols, in order of first appearance: what a venue without locate codes needs.
+//! Dense numbers for symbols, in order of first appearance: what a venue without locate codes
+//! needs.
 //!
 //! Invariant: a symbol keeps its number for the life of the table; number 0 is never given, it
 //! stands for no (or no more room for an) instrument. Memory is taken once.

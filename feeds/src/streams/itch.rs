@@ -1,8 +1,9 @@
 //! NASDAQ TotalView-ITCH 5.0 streams, one per message type (`A` and `F` share one).
 //!
 //! `instrument` in the header is the stock locate; `ts_event` is midnight (from the feed's
-//! configuration) plus the message's nanoseconds. A field is here where the wire has it: executions,
-//! cancels and deletes name no symbol, so rules about them are better written on `book.order`.
+//! configuration) plus the message's nanoseconds. A field is here where the wire has it:
+//! executions, cancels and deletes name no symbol, so rules about them are better written on
+//! `book.order`.
 //!
 //! Invariant: messages that build books take exactly one 64-byte slot.
 
