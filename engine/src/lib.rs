@@ -7,7 +7,9 @@
 pub mod capture_file;
 pub mod clock;
 pub mod generate;
+pub mod journal;
 pub mod latency;
 pub mod mold;
 pub mod reactor;
+pub mod ring;
 pub mod sys;

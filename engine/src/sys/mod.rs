@@ -5,7 +5,9 @@
 
 pub mod affinity;
 pub mod buf_ring;
+pub mod crc;
 pub mod poll;
 pub mod recvmmsg;
+pub mod segment_map;
 pub mod sockopt;
 pub mod uring;

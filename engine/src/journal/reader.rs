@@ -1,0 +1,381 @@
+//! Reads a shard's journal back, entry by entry, and says how it ends.
+//!
+//! Invariant: an entry is returned only if its checksum, its place and its sequence number fit; the
+//! first that does not ends the reading, as a torn tail if nothing whole follows it and as damage if
+//! something does. Files are read, not mapped, so nothing done to them while they are read can hurt.
+//!
+//! What the writer is appending meanwhile may or may not be seen; open the journal again to see it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use corelane_feeds::record::{Record, RecordBuf};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::format::{
+    End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, Word, prefix,
+};
+use super::{Damage, JournalError, SEGMENT_BYTES_MAX, segments};
+use crate::sys::crc::Crc32c;
+
+/// One entry, with a copy of its record.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its sequence number in the journal.
+    pub seq: u64,
+    /// What it is; never [`Kind::End`].
+    pub kind: Kind,
+    /// The segment that holds it.
+    pub segment: u64,
+    /// Where its word stands in the segment.
+    pub offset: u64,
+    buf: RecordBuf,
+}
+
+impl Entry {
+    /// The record.
+    ///
+    /// # Panics
+    /// Never: the reader checked it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        self.buf.record().expect("the reader checked the record")
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seq, kind, segment, offset, .. } = self;
+        write!(f, "{} {seq} at {segment}:{offset}, {:?}", kind.name(), self.record().header)
+    }
+}
+
+/// How a journal ends.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Tail {
+    /// It was closed: every entry is there.
+    Closed,
+    /// It was not closed, and ends behind a whole entry: its writer is alive, or died between two
+    /// entries.
+    Open,
+    /// It ends within an entry, or within what was lost of several: its writer or the machine died.
+    /// Everything before is whole.
+    Torn {
+        /// The segment.
+        segment: u64,
+        /// Where the last whole entry ends.
+        offset: u64,
+        /// Bytes behind it that are no entry.
+        bytes: u64,
+    },
+}
+
+/// A segment in memory.
+struct Segment {
+    number: u64,
+    /// The file, its last word filled up with zeros.
+    words: Vec<u64>,
+    /// Length of the file.
+    bytes: usize,
+    salt: u32,
+}
+
+/// What stands at a place.
+enum Found {
+    Entry { kind: Kind, payload: std::ops::Range<usize>, crc: u32 },
+    Unwritten,
+    Bad,
+}
+
+impl Segment {
+    /// Parses the entry at byte `at`, which must be of sequence number `seq`.
+    fn parse(&self, crc: Crc32c, at: usize, seq: u64) -> Found {
+        let (place, whole) = (at / WORD_BYTES, self.bytes / WORD_BYTES);
+        if place >= whole || self.words[place] == 0 {
+            return Found::Unwritten;
+        }
+        let word = Word::new(self.words[place]);
+        let payload = place + 1..place + 1 + word.words();
+        let Some(kind) = word.kind() else { return Found::Bad };
+        if payload.is_empty() || payload.end > whole || word.seq_from(seq) != seq {
+            return Found::Bad;
+        }
+        let start = crc.words(self.salt, &[prefix(word.low, seq)]);
+        if crc.words(start, &self.words[payload.clone()]) != word.crc {
+            return Found::Bad;
+        }
+        Found::Entry { kind, payload, crc: word.crc }
+    }
+
+    /// Bytes from `at` to the last one that is not zero.
+    fn bytes_after(&self, at: usize) -> usize {
+        let rest = &self.words.as_bytes()[at.min(self.bytes)..self.bytes];
+        rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+    }
+
+    /// Whether any whole entry of sequence number `seq` or later stands behind `at`.
+    fn is_followed(&self, crc: Crc32c, at: usize, seq: u64) -> bool {
+        (at + WORD_BYTES..self.bytes).step_by(WORD_BYTES).any(|place| {
+            let Some(&word) = self.words.get(place / WORD_BYTES) else { return false };
+            let seq = Word::new(word).seq_from(seq);
+            word != 0 && matches!(self.parse(crc, place, seq), Found::Entry { .. })
+        })
+    }
+}
+
+/// Reads one shard's journal. An iterator; when it has ended, [`JournalReader::tail`] says how.
+pub struct JournalReader {
+    /// Every segment that was begun, in order.
+    files: Vec<(u64, PathBuf)>,
+    /// Place in `files` of the segment at hand.
+    file: usize,
+    /// Segments that were prepared and never begun.
+    spare: Vec<u64>,
+    segment: Segment,
+    header: Option<SegmentHeader>,
+    crc: Crc32c,
+    at: usize,
+    next_seq: u64,
+    tail: Option<Tail>,
+    failed: bool,
+}
+
+impl JournalReader {
+    /// Opens the journal in a shard's folder, see [`super::shard_dir`]. It begins with the oldest
+    /// segment that is there.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be read, or its header is damaged.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let all = segments(dir)?;
+        if all.is_empty() {
+            return Err(JournalError::NoJournal(dir.to_owned()));
+        }
+        let mut files = Vec::new();
+        let mut spare = Vec::new();
+        for (number, path) in all {
+            if is_begun(&path)? {
+                if let Some(&hole) = spare.first() {
+                    return Err(damaged(hole, 0, Damage::Hole));
+                }
+                files.push((number, path));
+            } else {
+                spare.push(number);
+            }
+        }
+        let mut reader = Self {
+            files,
+            file: 0,
+            spare,
+            segment: Segment { number: 0, words: Vec::new(), bytes: 0, salt: 0 },
+            header: None,
+            crc: Crc32c::detect(),
+            at: 0,
+            next_seq: 1,
+            tail: None,
+            failed: false,
+        };
+        reader.load(None)?;
+        Ok(reader)
+    }
+
+    /// The header of the segment that is being read; none if no segment was ever begun.
+    #[must_use]
+    pub fn header(&self) -> Option<&SegmentHeader> {
+        self.header.as_ref()
+    }
+
+    /// How many segments are there that were begun.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.files.len()
+    }
+
+    /// How the journal ends; known once the iterator ended without an error.
+    #[must_use]
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    /// Sequence number of the entry that comes next.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Reads the segment at `self.file`, which goes on after the end marker of that place and
+    /// checksum.
+    fn load(&mut self, link: Option<(u64, u32)>) -> Result<(), JournalError> {
+        let Some((number, path)) = self.files.get(self.file) else {
+            self.tail = Some(Tail::Open);
+            return Ok(());
+        };
+        let number = *number;
+        self.segment.number = number;
+        self.segment.bytes = read_words(path, number, &mut self.segment.words)?;
+        if self.segment.bytes < HEADER_BYTES {
+            if self.file + 1 < self.files.len() {
+                return Err(damaged(number, 0, Damage::Header));
+            }
+            let bytes = self.segment.bytes as u64;
+            self.tail = Some(Tail::Torn { segment: number, offset: 0, bytes });
+            return Ok(());
+        }
+        let header = SegmentHeader::read_from_prefix(self.segment.words.as_bytes());
+        let Ok((header, _)) = header else { return Err(damaged(number, 0, Damage::Header)) };
+        self.check_header(&header, number, link).map_err(|why| damaged(number, 0, why))?;
+        self.segment.salt = header.salt(self.crc);
+        self.next_seq = header.base_seq;
+        self.header = Some(header);
+        self.at = HEADER_BYTES;
+        Ok(())
+    }
+
+    fn check_header(
+        &self,
+        header: &SegmentHeader,
+        number: u64,
+        link: Option<(u64, u32)>,
+    ) -> Result<(), Damage> {
+        if header.magic != MAGIC {
+            return Err(Damage::Header);
+        }
+        if header.version != VERSION {
+            return Err(Damage::Version(header.version));
+        }
+        if !header.is_whole(self.crc) || header.segment != number || header.base_seq == 0 {
+            return Err(Damage::Header);
+        }
+        if let Some(before) = &self.header
+            && (before.journal_id, before.shard) != (header.journal_id, header.shard)
+        {
+            return Err(Damage::Foreign);
+        }
+        // A first segment links to nothing; the oldest that is left links to one that is gone.
+        let link = if number == 0 { Some((0, 0)) } else { link };
+        let expected = if number == 0 { 1 } else { self.next_seq };
+        let linked = link.is_none_or(|(end, crc)| {
+            (header.previous_end, header.previous_crc, header.base_seq) == (end, crc, expected)
+        });
+        if linked { Ok(()) } else { Err(Damage::Link) }
+    }
+
+    fn step(&mut self) -> Result<Option<Entry>, JournalError> {
+        while self.tail.is_none() {
+            match self.segment.parse(self.crc, self.at, self.next_seq) {
+                Found::Entry { kind: Kind::End, payload, crc } => self.end(payload, crc)?,
+                Found::Entry { kind, payload, .. } => return self.entry(kind, payload).map(Some),
+                Found::Unwritten => self.tail = Some(self.assess(Damage::Hole)?),
+                Found::Bad => self.tail = Some(self.assess(Damage::Entry)?),
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(
+        &mut self,
+        kind: Kind,
+        payload: std::ops::Range<usize>,
+    ) -> Result<Entry, JournalError> {
+        let bytes = self.segment.words[payload].as_bytes();
+        let record = Record::from_bytes(bytes).ok().filter(|r| r.header.bytes() == bytes.len());
+        let Some(record) = record else { return Err(self.damaged_here(Damage::Record)) };
+        let entry = Entry {
+            seq: self.next_seq,
+            kind,
+            segment: self.segment.number,
+            offset: self.at as u64,
+            buf: record.to_buf(),
+        };
+        self.at += WORD_BYTES + bytes.len();
+        self.next_seq += 1;
+        Ok(entry)
+    }
+
+    /// Takes the end marker: goes on to the next segment, or ends.
+    fn end(&mut self, payload: std::ops::Range<usize>, crc: u32) -> Result<(), JournalError> {
+        let Ok(end) = End::read_from_bytes(self.segment.words[payload.clone()].as_bytes()) else {
+            return Err(self.damaged_here(Damage::Entry));
+        };
+        let next = self.segment.number + 1;
+        if end.next_seq != self.next_seq || ![next, End::CLOSED].contains(&end.next_segment) {
+            return Err(self.damaged_here(Damage::Entry));
+        }
+        let behind = payload.end * WORD_BYTES;
+        if self.segment.bytes_after(behind) > 0 {
+            return Err(damaged(self.segment.number, behind, Damage::Trailing));
+        }
+        if end.next_segment == End::CLOSED {
+            if self.file + 1 < self.files.len() {
+                return Err(damaged(self.segment.number, behind, Damage::Trailing));
+            }
+            self.tail = Some(Tail::Closed);
+            return Ok(());
+        }
+        let following = self.files.get(self.file + 1).map(|(number, _)| *number);
+        if following.or(self.spare.first().copied()) != Some(next) {
+            return Err(JournalError::Missing { segment: next });
+        }
+        self.file += 1;
+        self.load(Some((self.at as u64, crc)))
+    }
+
+    /// Nothing whole stands here: is it the tail, or damage before something whole?
+    fn assess(&self, why: Damage) -> Result<Tail, JournalError> {
+        let bytes = self.segment.bytes_after(self.at) as u64;
+        if self.file + 1 < self.files.len()
+            || (bytes > 0 && self.segment.is_followed(self.crc, self.at, self.next_seq))
+        {
+            return Err(self.damaged_here(why));
+        }
+        if bytes == 0 {
+            return Ok(Tail::Open);
+        }
+        Ok(Tail::Torn { segment: self.segment.number, offset: self.at as u64, bytes })
+    }
+
+    fn damaged_here(&self, why: Damage) -> JournalError {
+        damaged(self.segment.number, self.at, why)
+    }
+}
+
+impl Iterator for JournalReader {
+    type Item = Result<Entry, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
+
+fn damaged(segment: u64, offset: usize, why: Damage) -> JournalError {
+    JournalError::Damaged { segment, offset: offset as u64, why }
+}
+
+/// Whether a segment was begun: its magic, the last thing written of a header, is not zero.
+fn is_begun(path: &Path) -> Result<bool, JournalError> {
+    let mut magic = Vec::with_capacity(8);
+    let file = File::open(path).map_err(JournalError::io("open", path))?;
+    file.take(8).read_to_end(&mut magic).map_err(JournalError::io("read", path))?;
+    Ok(magic.iter().any(|&byte| byte != 0))
+}
+
+/// Reads a whole file into `words` and returns its length in bytes.
+fn read_words(path: &Path, segment: u64, words: &mut Vec<u64>) -> Result<usize, JournalError> {
+    let read = JournalError::io("read", path);
+    let mut file = File::open(path).map_err(JournalError::io("open", path))?;
+    let length = file.metadata().map_err(&read)?.len();
+    if length > SEGMENT_BYTES_MAX as u64 {
+        return Err(damaged(segment, 0, Damage::Header));
+    }
+    let length = length as usize;
+    words.clear();
+    words.resize(length.div_ceil(WORD_BYTES), 0);
+    file.read_exact(&mut words.as_mut_bytes()[..length]).map_err(&read)?;
+    Ok(length)
+}

@@ -1,0 +1,223 @@
+//! Appends records to the segments of one shard.
+//!
+//! Invariant: one writer, and only forward. An append copies the record and computes its checksum in
+//! one pass, then publishes it with one store; it makes no system call, and allocates nothing, but
+//! where a segment ends and the next one is not ready, which is counted.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::PathBuf;
+
+use corelane_feeds::record::Record;
+use corelane_strategies::action;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::format::{
+    END_BYTES, End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, prefix, word_low,
+};
+use super::prepare::{Preparer, Taken};
+use super::{JournalConfig, JournalError, SEGMENT_BYTES_MIN, segment_path, segments, shard_dir};
+use crate::sys::segment_map::SegmentMap;
+
+/// What a writer has done so far.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub struct JournalCounters {
+    /// Entries appended.
+    pub entries: u64,
+    /// Bytes of them, with their words.
+    pub bytes: u64,
+    /// Segments begun.
+    pub segments: u64,
+    /// Changes of segment that waited for the service thread to finish the next one.
+    pub rolls_waited: u64,
+    /// Changes of segment where the writer had to make the next one itself.
+    pub rolls_inline: u64,
+}
+
+/// The one writer of a shard's journal.
+pub struct JournalWriter {
+    map: SegmentMap,
+    /// Where the next entry goes.
+    at: usize,
+    /// An entry ends here at the latest, so that the end marker fits behind it; 0 once stopped.
+    limit: usize,
+    next_seq: u64,
+    salt: u32,
+    header: SegmentHeader,
+    counters: JournalCounters,
+    dir: PathBuf,
+    preparer: Preparer,
+}
+
+impl JournalWriter {
+    /// Begins a journal: makes the shard's folder and its first segment, and starts the service
+    /// thread that prepares the others. Takes some milliseconds for a default segment.
+    ///
+    /// # Errors
+    /// If the settings are impossible, the folder holds segments, or there is no room.
+    pub fn create(config: &JournalConfig) -> Result<Self, JournalError> {
+        config.check()?;
+        let dir = shard_dir(&config.dir, config.shard);
+        fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
+        if !segments(&dir)?.is_empty() {
+            return Err(JournalError::Exists(dir));
+        }
+        let (preparer, map) = Preparer::start(config, dir.clone())?;
+        let header = SegmentHeader {
+            magic: MAGIC,
+            version: VERSION,
+            shard: u32::from(config.shard),
+            journal_id: [config.id as u64, (config.id >> 64) as u64],
+            segment: 0,
+            base_seq: 1,
+            bytes: config.segment_bytes as u64,
+            config_hash: config.config_hash,
+            created: config.created,
+            previous_end: 0,
+            previous_crc: 0,
+            reserved: [0; 9],
+            crc: 0,
+            pad: 0,
+        };
+        let mut writer = Self {
+            limit: map.bytes() - END_BYTES,
+            map,
+            at: HEADER_BYTES,
+            next_seq: 1,
+            salt: 0,
+            header,
+            counters: JournalCounters::default(),
+            dir,
+            preparer,
+        };
+        writer.begin_segment();
+        Ok(writer)
+    }
+
+    /// Appends a record, as an action if its stream is one and as an input if not, and returns its
+    /// sequence number. It has then outlived this process.
+    ///
+    /// # Errors
+    /// If the next segment cannot be had. Nothing is written then, nor by any later append.
+    #[inline]
+    pub fn append(&mut self, record: &Record) -> Result<u64, JournalError> {
+        let is_action = record.header.stream.0 & 0xff00 == action::FAMILY;
+        self.append_as(if is_action { Kind::Action } else { Kind::Input }, record)
+    }
+
+    /// Appends a note of the engine itself.
+    ///
+    /// # Errors
+    /// As [`JournalWriter::append`].
+    pub fn append_control(&mut self, record: &Record) -> Result<u64, JournalError> {
+        self.append_as(Kind::Control, record)
+    }
+
+    #[inline]
+    fn append_as(&mut self, kind: Kind, record: &Record) -> Result<u64, JournalError> {
+        let bytes = record.as_bytes();
+        assert!(bytes.len() == record.header.bytes(), "a record is as long as its header says");
+        if self.at + WORD_BYTES + bytes.len() > self.limit {
+            self.roll()?;
+        }
+        let words = <[u64]>::ref_from_bytes(bytes).expect("a record is whole words, aligned");
+        let seq = self.next_seq;
+        let low = word_low(words.len(), kind, seq);
+        self.map.append(self.at, low, prefix(low, seq), self.salt, words);
+        self.at += WORD_BYTES + bytes.len();
+        self.next_seq = seq + 1;
+        Ok(seq)
+    }
+
+    /// Ends the segment and goes on in the next.
+    #[cold]
+    fn roll(&mut self) -> Result<(), JournalError> {
+        if self.limit == 0 {
+            return Err(JournalError::Stopped);
+        }
+        let next = self.header.segment + 1;
+        let (map, taken) = self.preparer.take(next).inspect_err(|_| self.limit = 0)?;
+        self.counters.rolls_waited += u64::from(taken == Taken::Waited);
+        self.counters.rolls_inline += u64::from(taken == Taken::Inline);
+        // The end before the next header: a death in between leaves a segment that was never begun.
+        self.header.previous_crc = self.put_end(next);
+        self.header.previous_end = self.at as u64;
+        self.header.segment = next;
+        self.header.base_seq = self.next_seq;
+        self.counters = self.counters();
+        let full = std::mem::replace(&mut self.map, map);
+        self.preparer.retire(full);
+        self.begin_segment();
+        Ok(())
+    }
+
+    /// Writes the header of a fresh segment, its magic last.
+    fn begin_segment(&mut self) {
+        let crc = self.map.crc();
+        self.header.seal(crc);
+        self.salt = self.header.salt(crc);
+        let words = self.header.words();
+        self.map.put(8, &words[1..]);
+        self.map.publish(0, words[0]);
+        self.at = HEADER_BYTES;
+        self.counters.segments += 1;
+    }
+
+    /// Writes the end marker, for which there is always room, and returns its checksum.
+    fn put_end(&mut self, next_segment: u64) -> u32 {
+        let end = End { next_segment, next_seq: self.next_seq };
+        let words: [u64; size_of::<End>() / 8] = zerocopy::transmute!(end);
+        let low = word_low(words.len(), Kind::End, self.next_seq);
+        self.map.append(self.at, low, prefix(low, self.next_seq), self.salt, &words)
+    }
+
+    /// What the writer has done so far.
+    #[must_use]
+    pub fn counters(&self) -> JournalCounters {
+        let here = (self.at - HEADER_BYTES) as u64;
+        JournalCounters {
+            entries: self.next_seq - 1,
+            bytes: self.counters.bytes + here,
+            ..self.counters
+        }
+    }
+
+    /// Sequence number of the last entry, 0 before the first.
+    #[must_use]
+    pub const fn last_seq(&self) -> u64 {
+        self.next_seq - 1
+    }
+
+    /// Marks the journal as closed, writes it back if it lies on a disk, gives back the room that
+    /// was prepared in vain, and returns the final counts.
+    ///
+    /// # Errors
+    /// What the system reports; the entries are in the page cache nevertheless.
+    pub fn close(mut self) -> Result<JournalCounters, JournalError> {
+        let counters = self.counters();
+        self.put_end(End::CLOSED);
+        let used = (self.at + END_BYTES).next_multiple_of(SEGMENT_BYTES_MIN);
+        let path = segment_path(&self.dir, self.header.segment);
+        self.map.flush().map_err(JournalError::io("write back", &path))?;
+        let Self { map, preparer, dir, .. } = self;
+        drop(preparer);
+        drop(map);
+        let file = OpenOptions::new().write(true).open(&path);
+        let file = file.map_err(JournalError::io("open", &path))?;
+        file.set_len(used as u64).map_err(JournalError::io("cut", &path))?;
+        file.sync_all().map_err(JournalError::io("sync", &path))?;
+        File::open(&dir).and_then(|dir| dir.sync_all()).map_err(JournalError::io("sync", &dir))?;
+        Ok(counters)
+    }
+
+    /// Whether the next segment is ready.
+    #[cfg(test)]
+    pub(super) fn next_is_ready(&self) -> bool {
+        self.preparer.is_ready()
+    }
+
+    /// Computes checksums by `crc` from now on.
+    #[cfg(test)]
+    pub(super) fn set_crc(&mut self, crc: crate::sys::crc::Crc32c) {
+        self.map.set_crc(crc);
+    }
+}
