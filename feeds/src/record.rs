@@ -282,6 +282,15 @@ impl RecordBuf {
     }
 }
 
+impl std::fmt::Debug for RecordBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.record() {
+            Some(record) => write!(f, "{:?} {:02x?}", record.header, &record.fields),
+            None => f.write_str("RecordBuf(empty)"),
+        }
+    }
+}
+
 /// A typed view of one stream's records. Made by [`crate::stream!`], never by hand.
 pub trait View: FromBytes + IntoBytes + KnownLayout + Immutable + Copy {
     /// The schema that the same declaration gave.

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod book;
 pub mod chain;
 pub mod outbox;
 pub mod registry;
+pub mod state;
 pub mod strategy;

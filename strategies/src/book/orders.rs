@@ -1,0 +1,168 @@
+//! Live orders by reference: a flat, open-addressed table whose memory is taken once.
+//!
+//! References of a venue grow by one, so neighbours are used together: eight of them share a run of
+//! slots, and runs are scattered. A removed order's place is closed by moving its successors back,
+//! so there are no tombstones and look-ups stay short for ever.
+//!
+//! Invariant: at most half of the slots are taken; an order for which there is no room is refused,
+//! and the caller counts it.
+
+use corelane_feeds::units::{Char, Nanos, Price, Side};
+
+/// Neighbouring references that share a run of slots: 2^3.
+const RUN_BITS: u32 = 3;
+
+/// A live order.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The venue's reference; 0 is none (venues number from 1), it marks a free slot.
+    pub order_ref: u64,
+    /// Its price.
+    pub price: Price,
+    /// When it was added, by the venue's clock.
+    pub ts_added: Nanos,
+    /// What is left of it.
+    pub qty: u32,
+    /// Quantity in front of it at its price when it was added, saturating.
+    pub ahead: u32,
+    /// Attribution.
+    pub mpid: Char<4>,
+    /// The feed's number of the instrument.
+    pub instrument: u16,
+    /// Its side.
+    pub side: Side,
+}
+
+const FREE: Order = Order {
+    order_ref: 0,
+    price: Price(0),
+    ts_added: Nanos(0),
+    qty: 0,
+    ahead: 0,
+    mpid: Char([0; 4]),
+    instrument: 0,
+    side: Side(0),
+};
+
+const _: () = assert!(size_of::<Order>() == 40);
+
+/// The live orders of a feed.
+#[derive(Clone, Debug)]
+pub struct OrderStore {
+    slots: Box<[Order]>,
+    mask: usize,
+    live: usize,
+    live_max: usize,
+}
+
+impl OrderStore {
+    /// Room for `live_max` orders at once, rounded up to a power of two: 80 bytes for each.
+    #[must_use]
+    pub fn new(live_max: usize) -> Self {
+        let live_max = live_max.next_power_of_two().max(1 << RUN_BITS);
+        let slots = vec![FREE; live_max * 2].into_boxed_slice();
+        Self { mask: slots.len() - 1, slots, live: 0, live_max }
+    }
+
+    /// Live orders.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether no order lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Every live order, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Order> {
+        self.slots.iter().filter(|order| order.order_ref != 0)
+    }
+
+    /// The slot at which a reference's probing begins.
+    #[inline]
+    fn home(&self, order_ref: u64) -> usize {
+        let run = (order_ref >> RUN_BITS).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        ((run << RUN_BITS) | (order_ref & ((1 << RUN_BITS) - 1))) as usize & self.mask
+    }
+
+    #[inline]
+    fn find(&self, order_ref: u64) -> Result<usize, usize> {
+        let mut at = self.home(order_ref);
+        loop {
+            let found = self.slots[at].order_ref;
+            if found == order_ref {
+                return Ok(at);
+            }
+            if found == 0 {
+                return Err(at);
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
+
+    /// Adds an order. False if its reference is 0 or live already, or there is no room.
+    #[inline]
+    pub fn insert(&mut self, order: Order) -> bool {
+        if self.live == self.live_max || order.order_ref == 0 {
+            return false;
+        }
+        let Err(at) = self.find(order.order_ref) else { return false };
+        self.slots[at] = order;
+        self.live += 1;
+        true
+    }
+
+    /// The order of a reference.
+    #[inline]
+    pub fn get_mut(&mut self, order_ref: u64) -> Option<&mut Order> {
+        if order_ref == 0 {
+            return None;
+        }
+        let at = self.find(order_ref).ok()?;
+        Some(&mut self.slots[at])
+    }
+
+    /// Removes an order.
+    #[inline]
+    pub fn remove(&mut self, order_ref: u64) -> Option<Order> {
+        if order_ref == 0 {
+            return None;
+        }
+        let at = self.find(order_ref).ok()?;
+        let order = self.slots[at];
+        self.close(at);
+        Some(order)
+    }
+
+    /// Frees a slot, moving back every successor that may stand there.
+    #[inline]
+    fn close(&mut self, mut hole: usize) {
+        self.live -= 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & self.mask;
+            let order_ref = self.slots[at].order_ref;
+            if order_ref == 0 {
+                break;
+            }
+            // It may move if the hole lies between its home and its place, around the end.
+            let home = self.home(order_ref);
+            if (at.wrapping_sub(home) & self.mask) >= (at.wrapping_sub(hole) & self.mask) {
+                self.slots[hole] = self.slots[at];
+                hole = at;
+            }
+        }
+        self.slots[hole].order_ref = 0;
+    }
+
+    /// Removes every order.
+    pub fn clear(&mut self) {
+        if self.live > 0 {
+            self.slots.fill(FREE);
+            self.live = 0;
+        }
+    }
+}
