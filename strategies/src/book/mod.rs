@@ -15,7 +15,7 @@ pub use ladder::{Ladder, Level};
 pub use levels::LevelBooks;
 pub use orders::{Order, OrderStore};
 
-use corelane_feeds::record::{Header, Stamp};
+use corelane_feeds::record::Header;
 use corelane_feeds::streams::book::Bbo;
 use corelane_feeds::units::{Char, Price, Qty, Qty32, Side, Symbol};
 

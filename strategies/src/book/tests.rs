@@ -7,6 +7,7 @@ use corelane_feeds::streams::book::Order as OrderEvent;
 use corelane_feeds::streams::{iex, itch, sys};
 use corelane_feeds::units::{Nanos, Price, Qty, Qty32, Side, Symbol};
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
 
 use super::*;
 use crate::outbox::Outbox;
