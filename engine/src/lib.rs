@@ -6,6 +6,7 @@
 
 pub mod capture_file;
 pub mod clock;
+pub mod egress;
 pub mod generate;
 pub mod journal;
 pub mod latency;

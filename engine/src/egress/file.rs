@@ -1,0 +1,121 @@
+//! A file that actions are appended to.
+//!
+//! Invariant: what was taken reaches the file in order, whole and once. A write that fails (a full
+//! disk) is tried again every [`RETRY_NS`]; what waits meanwhile is bounded. Writing to a file may
+//! block its thread: this sink does not belong on a hot one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use corelane_feeds::units::Nanos;
+
+use super::queue::FrameQueue;
+use super::sink::{ActionSink, Ledger, Log, SinkStats};
+use super::{Format, SinkConfig};
+
+/// Bytes that are written at once while actions keep coming.
+const BLOCK_BYTES: usize = 64 << 10;
+/// The longest time that an action waits for others.
+const FLUSH_NS: u64 = 10_000_000;
+/// When a failed write is tried again.
+const RETRY_NS: u64 = 1_000_000_000;
+
+pub(super) struct FileSink {
+    file: File,
+    queue: FrameQueue,
+    ledger: Ledger,
+    idle: bool,
+    flushed: Nanos,
+    retry_at: Nanos,
+}
+
+impl FileSink {
+    pub(super) fn open(config: &SinkConfig, path: &Path, log: Log) -> io::Result<Self> {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        if config.format == Format::Json {
+            end_torn_line(path, &mut file)?;
+        }
+        Ok(Self {
+            file,
+            queue: FrameQueue::new(config.buffer_bytes.max(BLOCK_BYTES), 0),
+            ledger: Ledger::new(&config.name, path.display().to_string(), log),
+            idle: true,
+            flushed: Nanos(0),
+            retry_at: Nanos(0),
+        })
+    }
+
+    fn flush(&mut self, now: Nanos) {
+        self.flushed = now;
+        while self.queue.pending_bytes() > 0 {
+            let (first, second) = self.queue.pending();
+            match self.file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+                Ok(0) => return self.fail(&io::ErrorKind::WriteZero.into(), now),
+                Ok(bytes) => {
+                    self.ledger.stats.sent += self.queue.advance(bytes) as u64;
+                    self.ledger.stats.sent_bytes += bytes as u64;
+                    self.ledger.works("writes again");
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.fail(&error, now),
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error, now: Nanos) {
+        self.ledger.failed("cannot write", error);
+        self.retry_at = Nanos(now.0.saturating_add(RETRY_NS));
+    }
+}
+
+/// A crash may have left half a line: ends it, so that it spoils no other.
+fn end_torn_line(path: &Path, file: &mut File) -> io::Result<()> {
+    if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    let mut reader = File::open(path)?;
+    reader.seek(SeekFrom::End(-1))?;
+    reader.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
+}
+
+impl ActionSink for FileSink {
+    fn send(&mut self, frame: &[u8], now: Nanos) {
+        self.ledger.stats.taken += 1;
+        self.idle = false;
+        let retry = now >= self.retry_at;
+        if self.queue.pending_bytes() + frame.len() > BLOCK_BYTES && retry {
+            self.flush(now);
+        }
+        if self.queue.push(frame) {
+            self.ledger.kept(&self.queue);
+        } else {
+            self.ledger.dropped(1, "the buffer is full");
+        }
+    }
+
+    fn poll(&mut self, now: Nanos) {
+        let quiet = std::mem::replace(&mut self.idle, true);
+        let waited = now.since(self.flushed) >= FLUSH_NS;
+        if self.queue.pending_bytes() > 0 && (quiet || waited) && now >= self.retry_at {
+            self.flush(now);
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.queue.pending_frames()
+    }
+
+    fn close(&mut self, now: Nanos) {
+        self.flush(now);
+        let left = self.queue.clear() as u64;
+        self.ledger.dropped(left, "the run is over and the file does not take them");
+        self.ledger.end_drops();
+    }
+
+    fn stats(&self) -> SinkStats {
+        self.ledger.stats.clone()
+    }
+}

@@ -1,0 +1,214 @@
+//! What egress is asked to open: plain values, filled in from the configuration.
+//!
+//! Invariant: a spec that opened names only streams and strategies that exist.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use corelane_feeds::record::StreamId;
+use corelane_strategies::action;
+
+use super::file::FileSink;
+use super::sink::{ActionSink, Log, log_stderr};
+use super::tcp::TcpSink;
+use super::udp::UdpSink;
+
+/// What is kept for a receiver that is away, unless the configuration says otherwise.
+const BUFFER_BYTES: usize = 16 << 20;
+/// The smallest such buffer: a few actions.
+const BUFFER_BYTES_MIN: usize = 4 << 10;
+/// The largest.
+const BUFFER_BYTES_MAX: usize = 1 << 30;
+
+/// Where a sink sends to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// A file, appended to.
+    File(PathBuf),
+    /// A TCP server.
+    Tcp(SocketAddr),
+    /// A UDP receiver or multicast group; one datagram per action.
+    Udp(SocketAddr),
+}
+
+impl Target {
+    /// Whether sending may block the thread that does it; such a sink stays off hot threads.
+    #[must_use]
+    pub const fn blocks(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+}
+
+/// How actions are encoded.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// The record's bytes.
+    Binary,
+}
+
+/// One sink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SinkConfig {
+    /// Names it in reports and logs.
+    pub name: String,
+    /// Where to.
+    pub target: Target,
+    /// JSON lines or binary records.
+    pub format: Format,
+    /// Only these action streams, by name; all if empty.
+    pub streams: Vec<String>,
+    /// Only these strategies, by name; all if empty.
+    pub strategies: Vec<String>,
+    /// What may wait for a receiver that is away or slow, in bytes.
+    pub buffer_bytes: usize,
+    /// Also write when the cause was received and the action sent.
+    pub stamps: bool,
+}
+
+impl SinkConfig {
+    /// Every action as JSON, without stamps, 16 MiB of buffer.
+    #[must_use]
+    pub fn new(name: &str, target: Target) -> Self {
+        Self {
+            name: name.to_owned(),
+            target,
+            format: Format::Json,
+            streams: Vec::new(),
+            strategies: Vec::new(),
+            buffer_bytes: BUFFER_BYTES,
+            stamps: false,
+        }
+    }
+}
+
+/// Everything egress needs to know.
+#[derive(Clone, Debug)]
+pub struct EgressSpec {
+    /// The sinks.
+    pub sinks: Vec<SinkConfig>,
+    /// How many shards send actions.
+    pub shards: usize,
+    /// Names of the strategies; the first has rule number 1.
+    pub strategies: Vec<String>,
+    /// Put the actions of several shards in the order of their causes.
+    pub ordered: bool,
+    /// `ts_recv` is a time of this machine, so that latency from the wire can be measured.
+    pub live: bool,
+    /// Where sinks report trouble.
+    pub log: Log,
+}
+
+impl Default for EgressSpec {
+    fn default() -> Self {
+        Self {
+            sinks: Vec::new(),
+            shards: 1,
+            strategies: Vec::new(),
+            ordered: false,
+            live: true,
+            log: log_stderr,
+        }
+    }
+}
+
+/// Why egress cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// A file or socket cannot be opened.
+    #[error("sink {name}: cannot open {target}")]
+    Open {
+        /// The sink.
+        name: String,
+        /// Where it sends to.
+        target: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A filter names a stream that no action has.
+    #[error("sink {name}: `{stream}` is no action stream")]
+    UnknownStream {
+        /// The sink.
+        name: String,
+        /// What it names.
+        stream: String,
+    },
+    /// A filter names a strategy that is not configured.
+    #[error("sink {name}: there is no strategy `{strategy}`")]
+    UnknownStrategy {
+        /// The sink.
+        name: String,
+        /// What it names.
+        strategy: String,
+    },
+    /// The buffer is too small or too large.
+    #[error("sink {name}: a buffer of {bytes} bytes is not between 4 KiB and 1 GiB")]
+    Buffer {
+        /// The sink.
+        name: String,
+        /// What was asked for.
+        bytes: usize,
+    },
+}
+
+/// Which actions a sink wants.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Filter {
+    /// Only these streams; all if empty.
+    pub streams: Vec<StreamId>,
+    /// Only these rule numbers; all if empty.
+    pub rules: Vec<u16>,
+}
+
+impl Filter {
+    pub(super) fn resolve(config: &SinkConfig, strategies: &[String]) -> Result<Self, EgressError> {
+        let mut filter = Self::default();
+        for stream in &config.streams {
+            let schema = action::ALL.iter().find(|schema| schema.name == stream);
+            let schema = schema.ok_or_else(|| EgressError::UnknownStream {
+                name: config.name.clone(),
+                stream: stream.clone(),
+            })?;
+            filter.streams.push(schema.stream);
+        }
+        for strategy in &config.strategies {
+            let place = strategies.iter().position(|name| name == strategy);
+            let place = place.ok_or_else(|| EgressError::UnknownStrategy {
+                name: config.name.clone(),
+                strategy: strategy.clone(),
+            })?;
+            filter.rules.push(place as u16 + 1);
+        }
+        Ok(filter)
+    }
+
+    #[inline]
+    pub(super) fn wants(&self, stream: StreamId, rule: u16) -> bool {
+        (self.streams.is_empty() || self.streams.contains(&stream))
+            && (self.rules.is_empty() || self.rules.contains(&rule))
+    }
+}
+
+pub(super) fn open_sink(config: &SinkConfig, log: Log) -> Result<Box<dyn ActionSink>, EgressError> {
+    if !(BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&config.buffer_bytes) {
+        let bytes = config.buffer_bytes;
+        return Err(EgressError::Buffer { name: config.name.clone(), bytes });
+    }
+    let failed = |target: String| {
+        let name = config.name.clone();
+        move |source| EgressError::Open { name, target, source }
+    };
+    Ok(match &config.target {
+        Target::File(path) => {
+            let target = path.display().to_string();
+            Box::new(FileSink::open(config, path, log).map_err(failed(target))?)
+        }
+        Target::Tcp(peer) => Box::new(TcpSink::new(config, *peer, log)),
+        Target::Udp(to) => {
+            Box::new(UdpSink::open(config, *to, log).map_err(failed(format!("udp {to}")))?)
+        }
+    })
+}

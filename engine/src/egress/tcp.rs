@@ -1,0 +1,223 @@
+//! Actions over a TCP connection that is made again whenever it is lost.
+//!
+//! What was sent last is kept: as much as the kernel's own send buffer can hold without the peer
+//! having got it. After a new connection that is sent again, so that a peer that comes back misses
+//! nothing that fits the buffers, and may see some actions twice; their ids tell.
+//!
+//! Invariants: no call waits for the network. Frames go out whole and in order on every connection.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use corelane_feeds::units::Nanos;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::SinkConfig;
+use super::queue::FrameQueue;
+use super::sink::{ActionSink, Ledger, Log, SinkStats};
+
+/// Send buffer asked for; the kernel doubles it, and never holds more unacknowledged bytes.
+const SNDBUF_BYTES: usize = 128 << 10;
+/// What is kept of the bytes sent: all that can be lost in the kernel.
+const KEEP_BYTES: usize = 2 * SNDBUF_BYTES;
+/// The most bytes that one call writes, so that a long backlog does not hold up its thread.
+const BURST_BYTES: usize = 256 << 10;
+/// First and longest pause before the connection is tried again; it doubles in between.
+const BACKOFF_NS: (u64, u64) = (50_000_000, 5_000_000_000);
+/// How long a connection may take to be made.
+const CONNECT_NS: u64 = 5_000_000_000;
+/// How often a quiet connection is asked whether the peer is still there.
+const CHECK_NS: u64 = 20_000_000;
+/// A connection that held so long was a good one: the next pause is the first again.
+const GOOD_NS: u64 = 1_000_000_000;
+
+enum Link {
+    Down { retry_at: Nanos },
+    Connecting { socket: Socket, since: Nanos },
+    Up { stream: TcpStream, since: Nanos, checked: Nanos },
+}
+
+pub(super) struct TcpSink {
+    peer: SocketAddr,
+    link: Link,
+    queue: FrameQueue,
+    ledger: Ledger,
+    backoff_ns: u64,
+    /// Frames in front of the queue that were sent before and are not counted again.
+    repeats: u64,
+}
+
+impl TcpSink {
+    pub(super) fn new(config: &SinkConfig, peer: SocketAddr, log: Log) -> Self {
+        Self {
+            peer,
+            link: Link::Down { retry_at: Nanos(0) },
+            queue: FrameQueue::new(config.buffer_bytes, KEEP_BYTES),
+            ledger: Ledger::new(&config.name, format!("tcp {peer}"), log),
+            backoff_ns: BACKOFF_NS.0,
+            repeats: 0,
+        }
+    }
+
+    /// Writes what the kernel takes, at most [`BURST_BYTES`].
+    fn write(&mut self, now: Nanos) {
+        let mut left = BURST_BYTES;
+        while let Link::Up { stream, .. } = &mut self.link {
+            let (first, second) = self.queue.pending();
+            let first = &first[..first.len().min(left)];
+            let second = &second[..second.len().min(left - first.len())];
+            if first.is_empty() {
+                return;
+            }
+            match stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+                Ok(bytes) => {
+                    left -= bytes;
+                    self.wrote(bytes);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => self.lost(&error, now),
+            }
+        }
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        let frames = self.queue.advance(bytes) as u64;
+        let repeated = frames.min(self.repeats);
+        self.repeats -= repeated;
+        self.ledger.stats.resent += repeated;
+        self.ledger.stats.sent += frames - repeated;
+        self.ledger.stats.sent_bytes += bytes as u64;
+    }
+
+    /// Starts to connect.
+    fn connect(&mut self, now: Nanos) {
+        match start_connect(self.peer) {
+            Ok(socket) => self.link = Link::Connecting { socket, since: now },
+            Err(error) => self.not_connected(&error, now),
+        }
+    }
+
+    fn not_connected(&mut self, error: &io::Error, now: Nanos) {
+        self.ledger.failed("cannot connect", error);
+        self.pause(now);
+    }
+
+    fn pause(&mut self, now: Nanos) {
+        self.link = Link::Down { retry_at: Nanos(now.0.saturating_add(self.backoff_ns)) };
+        self.backoff_ns = (self.backoff_ns * 2).min(BACKOFF_NS.1);
+    }
+
+    fn connected(&mut self, stream: TcpStream, now: Nanos) {
+        self.link = Link::Up { stream, since: now, checked: now };
+        self.ledger.stats.connects += 1;
+        self.ledger.works("connected");
+        self.write(now);
+    }
+
+    /// The connection broke: everything that may not have arrived waits again.
+    fn lost(&mut self, error: &io::Error, now: Nanos) {
+        if let Link::Up { since, .. } = self.link
+            && now.since(since) >= GOOD_NS
+        {
+            self.backoff_ns = BACKOFF_NS.0;
+        }
+        self.repeats += self.queue.rewind() as u64;
+        self.ledger.stats.disconnects += 1;
+        self.ledger.failed("connection lost", error);
+        self.pause(now);
+    }
+}
+
+fn start_connect(peer: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SNDBUF_BYTES)?;
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// Whether a connect that was started has come to its end.
+fn finish_connect(socket: &Socket) -> io::Result<bool> {
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    match socket.peer_addr() {
+        // On loopback a connect to a free port can meet itself (simultaneous open).
+        Ok(peer) if socket.local_addr()?.as_socket() == peer.as_socket() => {
+            Err(ErrorKind::ConnectionRefused.into())
+        }
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads and forgets what the peer says; an error if it has left.
+fn check_peer(stream: &mut TcpStream) -> io::Result<()> {
+    let mut scrap = [0; 512];
+    match stream.read(&mut scrap) {
+        Ok(0) => Err(io::Error::new(ErrorKind::ConnectionAborted, "closed by the peer")),
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl ActionSink for TcpSink {
+    fn send(&mut self, frame: &[u8], now: Nanos) {
+        self.ledger.stats.taken += 1;
+        if self.queue.push(frame) {
+            self.write(now);
+            self.ledger.kept(&self.queue);
+        } else {
+            self.ledger.dropped(1, "the buffer for a peer that is away or slow is full");
+        }
+    }
+
+    fn poll(&mut self, now: Nanos) {
+        match &mut self.link {
+            Link::Down { retry_at } if now >= *retry_at => self.connect(now),
+            Link::Down { .. } => {}
+            Link::Connecting { socket, since } => match finish_connect(socket) {
+                Ok(true) => match socket.try_clone() {
+                    Ok(socket) => self.connected(socket.into(), now),
+                    Err(error) => self.not_connected(&error, now),
+                },
+                Ok(false) if now.since(*since) < CONNECT_NS => {}
+                Ok(false) => self.not_connected(&ErrorKind::TimedOut.into(), now),
+                Err(error) => self.not_connected(&error, now),
+            },
+            Link::Up { stream, checked, .. } => {
+                if now.since(*checked) >= CHECK_NS {
+                    *checked = now;
+                    if let Err(error) = check_peer(stream) {
+                        return self.lost(&error, now);
+                    }
+                }
+                self.write(now);
+            }
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.queue.pending_frames()
+    }
+
+    fn close(&mut self, now: Nanos) {
+        self.write(now);
+        if let Link::Up { stream, .. } = &self.link {
+            // The peer may be gone already, which is as good as closed.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        let left = (self.queue.clear() as u64).saturating_sub(std::mem::take(&mut self.repeats));
+        self.ledger.dropped(left, "the run is over and the peer has not taken them");
+        self.ledger.end_drops();
+    }
+
+    fn stats(&self) -> SinkStats {
+        self.ledger.stats.clone()
+    }
+}
