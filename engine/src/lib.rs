@@ -13,4 +13,5 @@ pub mod latency;
 pub mod mold;
 pub mod reactor;
 pub mod ring;
+pub mod shard;
 pub mod sys;

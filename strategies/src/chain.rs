@@ -115,6 +115,13 @@ impl Chain {
         self.outbox.actions()
     }
 
+    /// The actions of the record last taken, as [`Chain::on_record`] returned them.
+    #[inline]
+    #[must_use]
+    pub fn actions(&self) -> &[RecordBuf] {
+        self.outbox.actions()
+    }
+
     /// The stages' names, in order.
     pub fn stage_names(&self) -> impl Iterator<Item = &str> {
         self.stages.iter().map(|stage| stage.strategy.name())

@@ -1,0 +1,297 @@
+//! A shard: one thread that owns a set of instruments, decides over their records, and journals
+//! what came in and what went out.
+//!
+//! ```text
+//! feed_shard ──drain──┐                        ┌──> journal   input, then its actions
+//!                     ├──> record ──> chain ───┤
+//! fused: the decoder ─┘                        └──> out       shard_egress, or egress itself
+//! ```
+//!
+//! The same code serves both topologies: fused, the decoder writes its records straight into the
+//! shard, which is a [`RecordSink`]; pipelined, the shard drains its rings in batches.
+//!
+//! Invariants: a record is in the journal before a strategy sees it, so that the one that makes a
+//! strategy fail can be found; an action is in the journal before it leaves. Nothing is decided
+//! over a record that could not be journalled. Derived records are not journalled: they follow.
+//! Per record nothing is allocated, and no clock is read but for the records that are measured.
+//!
+//! ```
+//! use corelane::shard::{Shard, ShardConfig};
+//! use corelane_feeds::record::{RecordSink, Stamp, View};
+//! use corelane_feeds::streams::sys::Tick;
+//! use corelane_strategies::chain::Chain;
+//! let (out, _egress) = corelane::ring::new("shard_egress", 64);
+//! let mut shard = Shard::new(Chain::new(vec![], vec![]), None, out, ShardConfig::default());
+//! shard.record(Tick::new(Stamp::default(), 0).as_record());
+//! assert_eq!(shard.counters().records, 1);
+//! ```
+
+mod outlet;
+
+#[cfg(test)]
+mod tests;
+
+use corelane_feeds::record::{Record, RecordSink, Stamp, View};
+use corelane_feeds::streams::sys::Tick;
+use corelane_feeds::units::Nanos;
+use corelane_strategies::chain::Chain;
+
+use crate::clock::Clock;
+use crate::journal::{JournalCounters, JournalError, JournalWriter};
+use crate::latency::{DECIDE_EVERY, LatencyRecorder, Sampler, Stage};
+use crate::ring::RecordConsumer;
+
+use outlet::Outlet;
+pub use outlet::{ActionOut, OnFull};
+
+/// How a shard hands on what it decides.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct ShardConfig {
+    /// What happens when egress has no room.
+    pub on_full: OnFull,
+    /// Tell egress after every batch how far the shard has come, so that it can put the actions of
+    /// several shards in order.
+    pub marks: bool,
+}
+
+/// What a shard counted.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub struct ShardCounters {
+    /// Records taken.
+    pub records: u64,
+    /// Actions decided, all of them journalled.
+    pub actions: u64,
+    /// Actions that waited because egress had no room.
+    pub actions_held: u64,
+    /// Actions given up, here and not in the journal: there were too many to hold, or egress was
+    /// gone.
+    pub actions_dropped: u64,
+    /// Records that came after the journal had failed: neither journalled nor decided over.
+    pub refused: u64,
+}
+
+/// What is left of a shard that ended.
+pub struct ShardEnd<O> {
+    /// Where its actions went.
+    pub out: O,
+    /// Its stages, to be asked for their counters.
+    pub chain: Chain,
+    /// What it counted.
+    pub counters: ShardCounters,
+    /// What its journal counted, if there was one and it was closed.
+    pub journal: Option<JournalCounters>,
+    /// Why its journal failed, if it did.
+    pub failure: Option<JournalError>,
+}
+
+/// Measures some of the records.
+struct Timing {
+    clock: Clock,
+    recorder: LatencyRecorder,
+    sampler: Sampler,
+    /// When the packet or batch at hand was decoded or taken from the ring.
+    decoded: Nanos,
+    /// Whether `ts_recv` is a time of this machine's present, not of a capture.
+    live: bool,
+}
+
+/// Decides over records, one at a time and in order.
+pub struct Shard<O> {
+    chain: Chain,
+    journal: Option<JournalWriter>,
+    outlet: Outlet<O>,
+    timing: Option<Timing>,
+    marks: bool,
+    counters: ShardCounters,
+    failure: Option<JournalError>,
+    /// Latest event time of a record.
+    watermark: Nanos,
+}
+
+impl<O: ActionOut> Shard<O> {
+    /// A shard that runs `chain`, writes `journal` if there is one, and hands its actions to `out`.
+    #[must_use]
+    pub fn new(chain: Chain, journal: Option<JournalWriter>, out: O, config: ShardConfig) -> Self {
+        Self {
+            chain,
+            journal,
+            outlet: Outlet::new(out, config.on_full),
+            timing: None,
+            marks: config.marks,
+            counters: ShardCounters::default(),
+            failure: None,
+            watermark: Nanos(0),
+        }
+    }
+
+    /// Measures from now on. `live` says that `ts_recv` of the records is of this machine's present.
+    pub fn measure(&mut self, clock: Clock, recorder: LatencyRecorder, live: bool) {
+        let decoded = clock.now();
+        let sampler = Sampler::new(DECIDE_EVERY);
+        self.timing = Some(Timing { clock, recorder, sampler, decoded, live });
+    }
+
+    /// A packet begins, whose records were decoded at `decoded`. Only needed if the shard measures.
+    #[inline]
+    pub fn begin(&mut self, decoded: Nanos) {
+        if let Some(timing) = &mut self.timing {
+            timing.decoded = decoded;
+        }
+    }
+
+    /// Takes at most `records_max` records from a ring and returns how many there were.
+    pub fn drain(&mut self, feed_shard: &mut RecordConsumer, records_max: usize) -> usize {
+        if feed_shard.is_empty() {
+            return 0;
+        }
+        if let Some(timing) = &mut self.timing {
+            timing.decoded = timing.clock.now();
+        }
+        let taken = feed_shard.drain(records_max, |record| self.on_record(record));
+        self.end_batch();
+        taken
+    }
+
+    /// Takes one record: journals it, decides, journals the actions, hands them on.
+    #[inline]
+    pub fn on_record(&mut self, record: &Record) {
+        if self.failure.is_some() {
+            self.counters.refused += 1;
+            return;
+        }
+        let measured = self.timing.as_mut().is_some_and(|timing| timing.sampler.pick());
+        let begun = if measured { self.now() } else { Nanos(0) };
+        if let Some(journal) = &mut self.journal
+            && let Err(error) = journal.append(record)
+        {
+            return self.fail(error);
+        }
+        let appended = if measured { self.now() } else { Nanos(0) };
+        self.counters.records += 1;
+        self.watermark = self.watermark.max(record.header.ts_event);
+        let actions = self.chain.on_record(record);
+        if measured || !actions.is_empty() {
+            self.act(record, appended.since(begun));
+        }
+    }
+
+    /// The part of a record that led to actions, or is measured. The input's append took
+    /// `append_ns`, if that was measured.
+    #[inline(never)]
+    fn act(&mut self, record: &Record, append_ns: u64) {
+        let decided = self.now();
+        let actions = self.chain.actions();
+        if let Some(journal) = &mut self.journal {
+            for action in actions.iter().filter_map(|action| action.record()) {
+                if let Err(error) = journal.append(action) {
+                    return self.fail(error);
+                }
+            }
+        }
+        self.counters.actions += actions.len() as u64;
+        if let Some(timing) = &mut self.timing {
+            let journalled = timing.clock.now();
+            timing.recorder.record(Stage::Decide, timing.decoded, decided);
+            timing.recorder.record_ns(Stage::Journal, append_ns + journalled.since(decided));
+            if timing.live {
+                timing.recorder.record(Stage::WireToDecided, record.header.ts_recv, decided);
+            }
+            if !actions.is_empty() {
+                self.outlet.push(mark(record.header.ts_event, journalled).as_record());
+            }
+        }
+        for action in actions.iter().filter_map(|action| action.record()) {
+            self.outlet.push(action);
+        }
+    }
+
+    /// A packet or batch is done: says how far the shard has come, if that is asked for, and moves
+    /// on what egress had no room for.
+    #[inline]
+    pub fn end_batch(&mut self) {
+        if self.marks {
+            self.outlet.push(mark(self.watermark, Nanos(0)).as_record());
+        }
+        self.outlet.retry();
+    }
+
+    /// For moments without records: moves on what waits and hands over what was measured. Call it
+    /// every so often on a busy shard, too.
+    pub fn idle(&mut self) {
+        self.outlet.retry();
+        if let Some(timing) = &mut self.timing {
+            timing.clock.sync_if_due();
+            timing.recorder.publish_if_due(timing.clock.now());
+        }
+    }
+
+    /// Why the journal failed, if it did. The shard decides nothing more then: end the run.
+    #[must_use]
+    pub fn failure(&self) -> Option<&JournalError> {
+        self.failure.as_ref()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> ShardCounters {
+        ShardCounters {
+            actions_held: self.outlet.held,
+            actions_dropped: self.outlet.dropped,
+            ..self.counters
+        }
+    }
+
+    /// What its journal counted so far.
+    #[must_use]
+    pub fn journal_counters(&self) -> Option<JournalCounters> {
+        self.journal.as_ref().map(JournalWriter::counters)
+    }
+
+    /// Where its actions go, for what that needs done between records.
+    pub fn out_mut(&mut self) -> &mut O {
+        &mut self.outlet.out
+    }
+
+    /// Its stages.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Hands over what waits, closes the journal and hands over what was measured.
+    pub fn finish(mut self) -> ShardEnd<O> {
+        self.outlet.flush();
+        let counters = self.counters();
+        let mut failure = self.failure;
+        let journal = self.journal.and_then(|journal| match journal.close() {
+            Ok(counters) => Some(counters),
+            Err(error) => {
+                failure.get_or_insert(error);
+                None
+            }
+        });
+        ShardEnd { out: self.outlet.out, chain: self.chain, counters, journal, failure }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: JournalError) {
+        self.failure = Some(error);
+    }
+
+    #[inline]
+    fn now(&self) -> Nanos {
+        self.timing.as_ref().map_or(Nanos(0), |timing| timing.clock.now())
+    }
+}
+
+impl<O: ActionOut> RecordSink for Shard<O> {
+    #[inline]
+    fn record(&mut self, record: &Record) {
+        self.on_record(record);
+    }
+}
+
+/// Tells egress how far a shard has come, and when the actions that follow were journalled.
+fn mark(watermark: Nanos, journalled: Nanos) -> Tick {
+    Tick::new(Stamp { ts_event: watermark, ts_recv: journalled, ..Stamp::default() }, 0)
+}
