@@ -7,6 +7,7 @@
 pub mod capture_file;
 pub mod clock;
 pub mod egress;
+pub mod config;
 pub mod generate;
 pub mod journal;
 pub mod latency;

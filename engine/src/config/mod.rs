@@ -1,0 +1,243 @@
+//! The configuration of a run: TOML with units in its values.
+//!
+//! Invariant: a [`Config`] is complete and consistent: every default is filled in, every reference
+//! resolves, and nothing in the file was ignored. `corelane check --echo` prints it back as a file
+//! that reads to the same configuration.
+
+pub mod diagnostics;
+mod echo;
+mod read;
+pub mod value;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use corelane_feeds::feed::{Protocol, Transport};
+use corelane_feeds::sequence;
+use corelane_feeds::units::Nanos;
+use corelane_strategies::registry::{Params, Registry};
+
+use crate::reactor::{BackendKind, Waiting};
+
+pub use diagnostics::{ConfigError, nearest};
+pub use value::{Keyword, parse_duration_ns};
+
+/// The most feeds of one run: a record names its feed in one byte.
+pub const FEEDS_MAX: usize = 255;
+/// The most lines that carry one feed.
+pub const LINES_MAX: usize = sequence::LINES_MAX;
+/// The most reactors, and the most shards.
+pub const THREADS_MAX: usize = 64;
+/// The most strategies of one run.
+pub const STRATEGIES_MAX: usize = 24;
+
+/// How records get from the receiving core to the deciding one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// Receive, decide and journal on one core: no ring hop.
+    Fused,
+    /// Reactors and shards on their own cores, a ring between each pair.
+    Pipelined,
+}
+
+impl Keyword for Topology {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("fused", Self::Fused), ("pipelined", Self::Pipelined)];
+}
+
+impl Keyword for Waiting {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("spin", Self::Spin), ("yield", Self::Yield), ("park", Self::Park)];
+}
+
+impl Keyword for BackendKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("uring", Self::Uring), ("socket", Self::Socket)];
+}
+
+/// `[engine]`: threads and how they work together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Fused or pipelined.
+    pub topology: Topology,
+    /// How many reactor threads.
+    pub reactors: usize,
+    /// How many shards; in a fused topology the same as `reactors`.
+    pub shards: usize,
+    /// Kernel CPU ids for the reactors; fewer than threads leaves the rest unpinned.
+    pub reactor_cores: Vec<usize>,
+    /// Kernel CPU ids for the shards.
+    pub shard_cores: Vec<usize>,
+    /// Kernel CPU id for the service thread.
+    pub service_core: Option<usize>,
+    /// What idle hot threads do.
+    pub wait: Waiting,
+    /// How the reactors receive.
+    pub backend: BackendKind,
+    /// Slots of every ring, a power of two.
+    pub ring_slots: usize,
+}
+
+/// `[journal]`: where every shard's journal lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalSection {
+    /// Off means decisions cannot be replayed or explained.
+    pub enabled: bool,
+    /// A folder, best on a memory filesystem; every shard has its own below it.
+    pub dir: PathBuf,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+}
+
+/// Where a feed comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// UDP, multicast or unicast; one entry per line that carries the same messages.
+    Lines {
+        /// Group (or local address) and port of every line.
+        lines: Vec<SocketAddr>,
+        /// Address or name of the interface to join on; the kernel chooses if absent.
+        interface: Option<String>,
+        /// Only packets from this sender (source-specific multicast).
+        sender: Option<IpAddr>,
+    },
+    /// A SoupBinTCP server.
+    Soup {
+        /// The server.
+        connect: SocketAddr,
+        /// User name, at most 6 characters.
+        username: String,
+        /// The environment variable that holds the password.
+        password_env: Option<String>,
+        /// The session to ask for; blank for the current one.
+        session: String,
+    },
+    /// Nothing live: only `replay` feeds it.
+    Capture,
+}
+
+/// `[[feed]]`: one sequenced source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedSection {
+    /// Names it in reports.
+    pub name: String,
+    /// What its messages are.
+    pub protocol: Protocol,
+    /// What carries them.
+    pub transport: Transport,
+    /// Where it comes from.
+    pub source: Source,
+    /// Which reactor owns it.
+    pub reactor: usize,
+    /// Receive buffer to ask for, bytes.
+    pub rcvbuf_bytes: u64,
+    /// Midnight of the session's day, for protocols whose times count from it.
+    pub midnight: Nanos,
+    /// Packets held while another line may still fill a gap.
+    pub hold_max: usize,
+    /// Inject a tick after so much silence; 0 never.
+    pub tick_ns: u64,
+}
+
+/// `[[strategy]]`: one strategy of the chain, in order.
+#[derive(Clone, Debug)]
+pub struct StrategySection {
+    /// Names it in reports.
+    pub name: String,
+    /// Which strategy of the registry.
+    pub kind: String,
+    /// Its own settings.
+    pub params: Params,
+}
+
+/// Where actions go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkTarget {
+    /// Appended to a file.
+    File(PathBuf),
+    /// Sent to a TCP server.
+    Tcp(SocketAddr),
+    /// Sent as datagrams, one action each.
+    Udp(SocketAddr),
+}
+
+/// How actions are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum SinkFormat {
+    /// One JSON object a line.
+    Json,
+    /// The record itself.
+    Binary,
+}
+
+impl Keyword for SinkFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("json", Self::Json), ("binary", Self::Binary)];
+}
+
+/// `[[sink]]`: one receiver of actions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSection {
+    /// Names it in reports.
+    pub name: String,
+    /// Where to.
+    pub target: SinkTarget,
+    /// JSON lines or binary records.
+    pub format: SinkFormat,
+    /// Only these action streams; all if empty.
+    pub streams: Vec<String>,
+    /// What is kept for a receiver that is away, bytes.
+    pub buffer_bytes: u64,
+    /// Also write when the record was received and the action sent, which no replay reproduces.
+    pub stamps: bool,
+}
+
+/// `[report]`: what to write when a run ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportSection {
+    /// The whole report as JSON.
+    pub json: Option<PathBuf>,
+    /// A folder for one `.hgrm` file per stage.
+    pub hgrm: Option<PathBuf>,
+    /// An HdrHistogram interval log.
+    pub hlog: Option<PathBuf>,
+}
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names the run, and its default journal folder.
+    pub name: String,
+    /// `[engine]`.
+    pub engine: EngineConfig,
+    /// `[journal]`.
+    pub journal: JournalSection,
+    /// `[[feed]]`.
+    pub feeds: Vec<FeedSection>,
+    /// `[[strategy]]`.
+    pub strategies: Vec<StrategySection>,
+    /// `[[sink]]`.
+    pub sinks: Vec<SinkSection>,
+    /// `[report]`.
+    pub report: ReportSection,
+}
+
+impl Config {
+    /// Reads a configuration from its text; `path` names it in messages.
+    ///
+    /// # Errors
+    /// Every mistake of the text, each at its place.
+    pub fn parse(path: &str, text: &str, registry: &Registry) -> Result<Self, ConfigError> {
+        read::read(path, text, registry)
+    }
+
+    /// Reads a configuration file. Relative paths in it are taken from the working directory.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is no valid configuration.
+    pub fn load(path: &Path, registry: &Registry) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| anyhow::anyhow!("cannot read config {}: {error}", path.display()))?;
+        Ok(Self::parse(&path.display().to_string(), &text, registry)?)
+    }
+}
