@@ -31,7 +31,7 @@ use crate::iextp;
 use crate::itch50::{Itch50, MessageCounters};
 use crate::moldudp64;
 use crate::record::{FLAG_AFTER_GAP, Record, RecordSink, Stamp, View};
-use crate::sequence::{Place, SESSION_BYTES, SequenceCounters, Sequencer, Verdict};
+use crate::sequence::{LineCounters, Place, SESSION_BYTES, SequenceCounters, Sequencer, Verdict};
 use crate::streams::sys;
 use crate::units::{Char, Nanos, Seq};
 use held::Held;
@@ -160,6 +160,8 @@ counters! {
     sessions,
     /// Sessions begun by a sequence that went back to 1 under the same name.
     restarts,
+    /// Sessions gone back to after packets of another.
+    resumes,
     /// Packets of a session that is over.
     stale,
     /// Packets held because they came before one that was missing.
@@ -174,6 +176,8 @@ counters! {
     short_messages,
     /// Messages longer than their type: read by their known part.
     long_messages,
+    /// Records of symbols that found no number any more: their instrument is 0.
+    instruments_refused,
 }
 
 #[derive(Clone, Debug)]
@@ -234,16 +238,16 @@ impl Feed {
         sink: &mut impl RecordSink,
     ) {
         self.counters.packets += 1;
-        let Some(framed) = self.frame(payload) else {
+        let Some(framed) = self.frame(line, payload) else {
             self.counters.bad_framing += 1;
             return;
         };
         let place = framed.place;
-        if place.count == 0 {
+        if place.count() == 0 {
             self.counters.heartbeats += 1;
         }
-        self.arrive(line, &place, ts_recv, sink);
-        match self.sequencer.verdict(usize::from(line), &place) {
+        self.arrive(&place, ts_recv, sink);
+        match self.sequencer.verdict(&place) {
             Verdict::Drop => {}
             Verdict::Deliver { skip } => self.deliver(&place, skip, ts_recv, payload, sink),
             Verdict::Ahead => self.ahead(&place, ts_recv, payload, sink),
@@ -251,9 +255,11 @@ impl Feed {
         if !self.held.is_empty() {
             self.drain_held(false, ts_recv, sink);
         }
-        if framed.end_of_session && !self.ended && place.seq <= self.sequencer.next() {
+        let is_present = *place.session() == self.sequencer.session();
+        let is_reached = is_present && place.seq() <= self.sequencer.next();
+        if framed.end_of_session && !self.ended && is_reached {
             self.ended = true;
-            let end = sys::EndOfSession::new(self.stamp(place.seq, ts_recv), 0);
+            let end = sys::EndOfSession::new(self.stamp(place.seq(), ts_recv), 0);
             self.emit(end.as_record(), sink);
         }
     }
@@ -268,15 +274,18 @@ impl Feed {
         sink: &mut impl RecordSink,
     ) {
         self.counters.packets += 1;
-        let place = Place { session: padded(session), seq: seq.0, count: 1 };
-        self.arrive(0, &place, ts_recv, sink);
-        match self.sequencer.verdict(0, &place) {
+        let Some(place) = Place::new(0, padded(session), seq.0, 1) else {
+            self.counters.bad_framing += 1;
+            return;
+        };
+        self.arrive(&place, ts_recv, sink);
+        match self.sequencer.verdict(&place) {
             Verdict::Drop => return,
             Verdict::Deliver { .. } => {}
             Verdict::Ahead => self.give_up(seq.0, ts_recv, sink),
         }
         self.decode(seq.0, ts_recv, message, sink);
-        self.sequencer.delivered(seq.0 + 1, 0);
+        self.sequencer.delivered(&place, place.end());
     }
 
     /// The transport said that the session is over (SoupBinTCP, end of a file).
@@ -303,24 +312,40 @@ impl Feed {
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> FeedCounters {
-        let SequenceCounters { duplicates, gaps, messages_missing, sessions, restarts, stale } =
-            *self.sequencer.counters();
-        let MessageCounters { unknown_types, short_messages, long_messages } = match &self.decoder {
-            Decoder::Itch(itch) => *itch.counters(),
-            Decoder::Iex(iex) => *iex.counters(),
+        let SequenceCounters {
+            duplicates,
+            gaps,
+            messages_missing,
+            sessions,
+            restarts,
+            resumes,
+            stale,
+        } = *self.sequencer.counters();
+        let (messages, instruments_refused) = match &self.decoder {
+            Decoder::Itch(itch) => (*itch.counters(), 0),
+            Decoder::Iex(iex) => (*iex.counters(), iex.instruments_refused()),
         };
+        let MessageCounters { unknown_types, short_messages, long_messages } = messages;
         FeedCounters {
             duplicates,
             gaps,
             messages_missing,
             sessions,
             restarts,
+            resumes,
             stale,
             unknown_types,
             short_messages,
             long_messages,
+            instruments_refused,
             ..self.counters
         }
+    }
+
+    /// What was counted so far, line by line.
+    #[must_use]
+    pub fn lines(&self) -> &[LineCounters] {
+        self.sequencer.lines()
     }
 
     /// Whether the feed said that its session is over, and no other has begun.
@@ -329,76 +354,97 @@ impl Feed {
         self.ended
     }
 
-    fn frame(&self, payload: &[u8]) -> Option<Framed> {
+    fn frame(&self, line: u8, payload: &[u8]) -> Option<Framed> {
         match self.transport {
             Transport::IexTp => {
                 let segment = iextp::Segment::parse(payload).ok()?;
                 let header = &segment.header;
                 let session = iex_session(header.channel.get(), header.session.get());
                 let count = u64::from(header.count.get());
-                let place = Place { session, seq: segment.seq, count };
+                let place = Place::new(line, session, segment.seq, count)?;
                 Some(Framed { place, end_of_session: false })
             }
             _ => {
                 let packet = moldudp64::Packet::parse(payload).ok()?;
                 let session = padded(&packet.session);
-                let place = Place { session, seq: packet.seq, count: u64::from(packet.count) };
+                let place = Place::new(line, session, packet.seq, u64::from(packet.count))?;
                 Some(Framed { place, end_of_session: packet.end_of_session })
             }
         }
     }
 
-    /// Notes the packet; announces the session if one begins with it.
-    fn arrive(&mut self, line: u8, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
-        if !self.sequencer.arrive(usize::from(line), place) {
-            return;
+    /// Notes the packet; announces the session if it changes with it.
+    #[inline]
+    fn arrive(&mut self, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        if !self.held.is_empty() && self.sequencer.changes(place) {
+            self.flush(ts_recv, sink);
         }
-        self.held.clear();
+        if self.sequencer.arrive(place) {
+            self.announce(place, ts_recv, sink);
+        }
+    }
+
+    #[cold]
+    fn announce(&mut self, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
         self.after_gap = false;
         self.ended = false;
-        let mut session = sys::Session::new(self.stamp(place.seq, ts_recv), 0);
-        session.id = Char(place.session);
+        let mut session = sys::Session::new(self.stamp(place.seq(), ts_recv), 0);
+        session.id = Char(*place.session());
         session.key = self.sequencer.session_key();
         session.generation = self.sequencer.generation();
         self.emit(session.as_record(), sink);
     }
 
+    /// Takes a packet that comes behind a hole: holds it while a line may fill the hole, else gives
+    /// the hole up, and no more than that hole.
+    #[cold]
     fn ahead(&mut self, place: &Place, ts_recv: Nanos, payload: &[u8], sink: &mut impl RecordSink) {
-        if self.sequencer.may_fill() && self.held.push(place, ts_recv, payload) {
-            self.counters.held += 1;
-            return;
+        let mut refused = false;
+        while place.seq() > self.sequencer.next() {
+            if self.sequencer.may_fill() {
+                if self.held.push(place, ts_recv, payload) {
+                    self.counters.held += 1;
+                    return;
+                }
+                self.counters.hold_overflows += u64::from(!refused);
+                refused = true;
+            }
+            // What lies before this packet goes before it.
+            match self.held.first() {
+                Some((index, seq)) if seq < place.seq() => {
+                    self.deliver_held(index, ts_recv, sink);
+                }
+                _ => self.give_up(place.seq(), ts_recv, sink),
+            }
         }
-        if self.held.capacity() > 0 && self.sequencer.may_fill() {
-            self.counters.hold_overflows += 1;
-        }
-        self.drain_held(true, ts_recv, sink);
-        if place.seq > self.sequencer.next() {
-            self.give_up(place.seq, ts_recv, sink);
-        }
-        if let Verdict::Deliver { skip } = self.sequencer.verdict_held(place) {
+        if let Verdict::Deliver { skip } = self.sequencer.verdict(place) {
             self.deliver(place, skip, ts_recv, payload, sink);
         }
     }
 
     /// Delivers held packets that have become next; if `force`, or once no line can fill the hole
     /// before them, the hole is given up.
+    #[cold]
     fn drain_held(&mut self, force: bool, ts_recv: Nanos, sink: &mut impl RecordSink) {
-        while let Some(index) = self.held.first() {
-            let place = *self.held.place(index);
-            if place.seq > self.sequencer.next() {
-                if !force && self.sequencer.may_fill() {
-                    return;
-                }
-                self.give_up(place.seq, ts_recv, sink);
+        while let Some((index, seq)) = self.held.first() {
+            if seq > self.sequencer.next() && !force && self.sequencer.may_fill() {
+                return;
             }
-            // The buffer leaves its place while the feed delivers it, and comes back after.
-            let (bytes, ts_held) = self.held.take(index);
-            if let Verdict::Deliver { skip } = self.sequencer.verdict_held(&place) {
-                let payload = &bytes[..];
-                self.deliver(&place, skip, ts_held, payload, sink);
-            }
-            self.held.give_back(index, bytes);
+            self.deliver_held(index, ts_recv, sink);
         }
+    }
+
+    /// Takes a packet out of the hold and delivers it, a hole before it given up.
+    fn deliver_held(&mut self, index: usize, ts_recv: Nanos, sink: &mut impl RecordSink) {
+        // The buffer leaves its place while the feed delivers it, and comes back after.
+        let (place, bytes, ts_held) = self.held.take(index);
+        if place.seq() > self.sequencer.next() {
+            self.give_up(place.seq(), ts_recv, sink);
+        }
+        if let Verdict::Deliver { skip } = self.sequencer.verdict(&place) {
+            self.deliver(&place, skip, ts_held, &bytes, sink);
+        }
+        self.held.give_back(index, bytes);
     }
 
     fn give_up(&mut self, seq: u64, ts_recv: Nanos, sink: &mut impl RecordSink) {
@@ -431,12 +477,11 @@ impl Feed {
                 self.deliver_each(place, skip, ts_recv, messages, sink)
             }
         };
-        if next < place.seq + place.count {
+        if next < place.end() {
             // What the packet announced and did not hold shows as a gap at the next packet.
             self.counters.bad_framing += 1;
         }
-        let known = skip.min(next - place.seq);
-        self.sequencer.delivered(next.max(self.sequencer.next()), known);
+        self.sequencer.delivered(place, next);
     }
 
     #[inline]
@@ -448,9 +493,10 @@ impl Feed {
         messages: impl Iterator<Item = &'a [u8]>,
         sink: &mut impl RecordSink,
     ) -> u64 {
-        let mut seq = place.seq;
+        let mut seq = place.seq();
+        let first = seq + skip;
         for message in messages {
-            if seq >= place.seq + skip {
+            if seq >= first {
                 self.decode(seq, ts_recv, message, sink);
             }
             seq += 1;
@@ -463,11 +509,13 @@ impl Feed {
         let mut stamp = Stamp { feed: self.feed, seq: Seq(seq), ts_recv, ..Stamp::default() };
         if self.after_gap {
             stamp.flags = FLAG_AFTER_GAP;
-            self.after_gap = false;
         }
         self.counters.messages += 1;
         let (records, ts_event) = (&mut self.counters.records, &mut self.ts_event);
+        let after_gap = &mut self.after_gap;
         let mut counted = |record: &Record| {
+            // Only a record tells of the gap: a message that gives none leaves that to the next.
+            *after_gap = false;
             *records += 1;
             *ts_event = record.header.ts_event;
             sink.record(record);

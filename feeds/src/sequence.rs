@@ -6,14 +6,31 @@
 //!
 //! A sequence that goes back to 1 on the line that was beyond it is a restart: a new session under
 //! the same name, neither a duplicate nor merged. Each line counts its own restarts, so that a line
-//! that lags behind is not taken for one.
+//! that lags behind is not taken for one. A line that goes back to the session before (a stray
+//! packet of another came between) takes the feed back to where it was.
 //!
-//! Invariant: decided by the packets alone, no clock; the same packets give the same decisions.
+//! Invariant: decided by the packets alone, no clock; the same packets give the same decisions. The
+//! next sequence number of a session never goes back.
+//!
+//! ```
+//! use corelane_feeds::sequence::{Place, Sequencer, Verdict};
+//! let mut sequencer = Sequencer::new(2);
+//! let name = *b"S               ";
+//! let first = Place::new(0, name, 1, 3).unwrap();
+//! assert!(sequencer.arrive(&first), "a session begins");
+//! assert_eq!(sequencer.verdict(&first), Verdict::Deliver { skip: 0 });
+//! sequencer.delivered(&first, 4);
+//! let other_line = Place::new(1, name, 3, 2).unwrap();
+//! sequencer.arrive(&other_line);
+//! assert_eq!(sequencer.verdict(&other_line), Verdict::Deliver { skip: 1 });
+//! ```
 
 /// The most lines of one feed.
 pub const LINES_MAX: usize = 4;
 /// Bytes of a session's name.
 pub const SESSION_BYTES: usize = 16;
+
+type Name = [u8; SESSION_BYTES];
 
 /// What is counted while putting lines in sequence.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +45,20 @@ pub struct SequenceCounters {
     pub sessions: u64,
     /// Sessions begun by a sequence that went back to 1 under the same name.
     pub restarts: u64,
+    /// Sessions gone back to after packets of another.
+    pub resumes: u64,
     /// Packets of a session that is over, on a line that lags behind.
+    pub stale: u64,
+}
+
+/// What one line brought.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineCounters {
+    /// Packets that arrived on it.
+    pub packets: u64,
+    /// Its messages that another packet had brought already.
+    pub duplicates: u64,
+    /// Its packets of a session that is over.
     pub stale: u64,
 }
 
@@ -46,32 +76,84 @@ pub enum Verdict {
     Ahead,
 }
 
-/// What a packet is, whatever transport brought it.
+/// What a packet is, whatever transport brought it. Its end fits a sequence number, so that no
+/// arithmetic on it overflows.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The session's name.
-    pub session: [u8; SESSION_BYTES],
-    /// Sequence of its first message, or of the next one to come if it has none.
-    pub seq: u64,
-    /// Its number of messages.
-    pub count: u64,
+    session: Name,
+    seq: u64,
+    end: u64,
+    line: u8,
 }
 
-#[derive(Copy, Clone, Debug, Default)]
-struct Line {
-    seen: bool,
+impl Place {
+    /// A packet of `count` messages from `seq` on (a heartbeat: none, and the next one's number);
+    /// `None` if such sequence numbers cannot be.
+    #[inline]
+    #[must_use]
+    pub fn new(line: u8, session: Name, seq: u64, count: u64) -> Option<Self> {
+        Some(Self { session, seq, end: seq.checked_add(count)?, line })
+    }
+
+    /// The session's name.
+    #[must_use]
+    pub fn session(&self) -> &Name {
+        &self.session
+    }
+
+    /// Sequence of its first message, or of the next one to come if it has none.
+    #[inline]
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Sequence behind its last message.
+    #[inline]
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Its number of messages.
+    #[inline]
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.end - self.seq
+    }
+}
+
+/// A session, and how far it has been delivered.
+#[derive(Copy, Clone, Debug)]
+struct Session {
+    name: Name,
     generation: u32,
     next: u64,
+}
+
+/// Where a line is, be it ahead of or behind the feed.
+#[derive(Copy, Clone, Debug, Default)]
+struct Line {
+    session: Option<Name>,
+    generation: u32,
+    next: u64,
+}
+
+/// Why the feed's session changes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Change {
+    Begin,
+    Restart,
+    Resume,
 }
 
 /// Puts the packets of one feed in sequence.
 #[derive(Clone, Debug)]
 pub struct Sequencer {
-    session: Option<[u8; SESSION_BYTES]>,
-    previous: Option<[u8; SESSION_BYTES]>,
-    generation: u32,
-    next: u64,
+    current: Option<Session>,
+    previous: Option<Session>,
     lines: [Line; LINES_MAX],
+    line_counters: [LineCounters; LINES_MAX],
     count: usize,
     counters: SequenceCounters,
 }
@@ -81,11 +163,10 @@ impl Sequencer {
     #[must_use]
     pub fn new(lines: usize) -> Self {
         Self {
-            session: None,
+            current: None,
             previous: None,
-            generation: 0,
-            next: 0,
             lines: [Line::default(); LINES_MAX],
+            line_counters: [LineCounters::default(); LINES_MAX],
             count: lines.clamp(1, LINES_MAX),
             counters: SequenceCounters::default(),
         }
@@ -97,204 +178,185 @@ impl Sequencer {
         &self.counters
     }
 
+    /// What was counted so far, line by line.
+    #[must_use]
+    pub fn lines(&self) -> &[LineCounters] {
+        &self.line_counters[..self.count]
+    }
+
     /// The next sequence number to deliver.
+    #[inline]
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.next
+        self.current.map_or(0, |session| session.next)
+    }
+
+    /// The present session's name; zeros before the first.
+    #[must_use]
+    pub fn session(&self) -> [u8; SESSION_BYTES] {
+        self.current.map_or([0; SESSION_BYTES], |session| session.name)
     }
 
     /// How often the present session restarted under its name.
     #[must_use]
     pub fn generation(&self) -> u32 {
-        self.generation
+        self.current.map_or(0, |session| session.generation)
     }
 
     /// The key that names the present session in action ids: the same wherever the same packets are
     /// read. FNV-1a over the name and the restarts.
     #[must_use]
     pub fn session_key(&self) -> u32 {
-        let name = self.session.unwrap_or_default();
-        let bytes = name.iter().copied().chain(self.generation.to_le_bytes());
+        let bytes = self.session().into_iter().chain(self.generation().to_le_bytes());
         bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 
-    /// Notes a packet on a line, before [`Sequencer::verdict`]. True if a session begins with it.
-    pub fn arrive(&mut self, line: usize, place: &Place) -> bool {
-        let line = line.min(self.count - 1);
-        if self.session != Some(place.session) {
-            if self.previous == Some(place.session) {
-                return false;
+    /// Whether the session changes with this packet; what is held of the old one goes before it.
+    #[must_use]
+    pub fn changes(&self, place: &Place) -> bool {
+        self.advance(place).1.is_some()
+    }
+
+    /// Notes a packet, before [`Sequencer::verdict`]. True if the session changes with it.
+    #[inline]
+    pub fn arrive(&mut self, place: &Place) -> bool {
+        let index = self.index(place);
+        self.line_counters[index].packets += 1;
+        let (line, change) = self.advance(place);
+        self.lines[index] = line;
+        let Some(change) = change else { return false };
+        self.change(change, place, line.generation);
+        true
+    }
+
+    #[cold]
+    fn change(&mut self, change: Change, place: &Place, generation: u32) {
+        let begun = Session { name: place.session, generation, next: place.seq };
+        match change {
+            Change::Begin => {
+                self.previous = self.current.replace(begun);
+                self.counters.sessions += 1;
             }
-            self.previous = self.session.replace(place.session);
-            self.generation = 0;
-            self.lines = [Line::default(); LINES_MAX];
-            self.lines[line] = Line { seen: true, generation: 0, next: place.seq + place.count };
-            self.begin(place.seq);
-            return true;
-        }
-        let generation = self.generation;
-        let state = &mut self.lines[line];
-        if !state.seen {
-            *state = Line { seen: true, generation, next: 0 };
-        }
-        let end = place.seq.saturating_add(place.count);
-        // A repeat of the line's newest packet is no restart, even if that was its first.
-        let back_to_start = place.seq == 1 && state.next > 1 && end != state.next;
-        if back_to_start {
-            state.generation += 1;
-            state.next = end;
-            if state.generation > generation {
-                self.generation = state.generation;
+            // What lies before stays: a line goes back to another name only.
+            Change::Restart => {
+                self.current = Some(begun);
+                self.counters.sessions += 1;
                 self.counters.restarts += 1;
-                self.begin(1);
-                return true;
+            }
+            Change::Resume => {
+                std::mem::swap(&mut self.current, &mut self.previous);
+                self.counters.resumes += 1;
             }
         }
-        state.next = state.next.max(end);
-        false
     }
 
-    fn begin(&mut self, seq: u64) {
-        self.next = seq;
-        self.counters.sessions += 1;
+    fn index(&self, place: &Place) -> usize {
+        usize::from(place.line).min(self.count - 1)
     }
 
-    /// What to do with a packet that [`Sequencer::arrive`] has noted.
-    pub fn verdict(&mut self, line: usize, place: &Place) -> Verdict {
-        let line = line.min(self.count - 1);
-        let stale =
-            self.session != Some(place.session) || self.lines[line].generation < self.generation;
-        if stale {
+    /// Where a packet takes its line, and whether the feed's session changes with it.
+    #[inline]
+    fn advance(&self, place: &Place) -> (Line, Option<Change>) {
+        let mut line = self.lines[self.index(place)];
+        let Some(current) = &self.current else {
+            let line = Line { session: Some(place.session), generation: 0, next: place.end };
+            return (line, Some(Change::Begin));
+        };
+        if line.session != Some(place.session) {
+            return self.enter(&line, current, place);
+        }
+        let of_current = place.session == current.name;
+        // A repeat of the line's newest packet is no restart, even if that was its first.
+        if place.seq == 1 && line.next > 1 && place.end != line.next {
+            line.generation = line.generation.saturating_add(1);
+            line.next = place.end;
+        } else if of_current
+            && line.generation < current.generation
+            && place.end < line.next
+            && place.end <= current.next
+        {
+            // It fell back among known messages: it restarted too, and its first packet was lost.
+            line.generation += 1;
+            line.next = place.end;
+        } else {
+            line.next = line.next.max(place.end);
+        }
+        let restarts = of_current && line.generation > current.generation;
+        (line, restarts.then_some(Change::Restart))
+    }
+
+    /// A line enters a session that it was not in before.
+    #[cold]
+    fn enter(&self, line: &Line, current: &Session, place: &Place) -> (Line, Option<Change>) {
+        let entered =
+            |generation| Line { session: Some(place.session), generation, next: place.end };
+        if place.session == current.name {
+            return (entered(current.generation), None);
+        }
+        match &self.previous {
+            Some(previous) if previous.name == place.session => {
+                // Out of the present session back to the one before; any other line only lags.
+                let goes_back = line.session == Some(current.name);
+                (entered(previous.generation), goes_back.then_some(Change::Resume))
+            }
+            _ => (entered(0), Some(Change::Begin)),
+        }
+    }
+
+    /// What to do with a packet that [`Sequencer::arrive`] has noted, now or when it was held.
+    #[inline]
+    pub fn verdict(&mut self, place: &Place) -> Verdict {
+        let index = self.index(place);
+        let Some(current) = &self.current else { return Verdict::Drop };
+        if place.session != current.name || self.lines[index].generation < current.generation {
             self.counters.stale += 1;
+            self.line_counters[index].stale += 1;
             return Verdict::Drop;
         }
-        let verdict = self.compare(place);
-        if let Verdict::Drop = verdict {
-            self.counters.duplicates += place.count;
-        }
-        verdict
-    }
-
-    /// Where a packet of the present session lies relative to the next sequence number.
-    fn compare(&self, place: &Place) -> Verdict {
-        if place.seq > self.next {
+        if place.seq > current.next {
             Verdict::Ahead
-        } else if place.seq.saturating_add(place.count) <= self.next {
+        } else if place.end <= current.next {
+            self.counters.duplicates += place.count();
+            self.line_counters[index].duplicates += place.count();
             Verdict::Drop
         } else {
-            Verdict::Deliver { skip: self.next - place.seq }
+            Verdict::Deliver { skip: current.next - place.seq }
         }
     }
 
-    /// What to do with a packet that was held, now that more has been delivered.
-    #[must_use]
-    pub fn verdict_held(&self, place: &Place) -> Verdict {
-        self.compare(place)
-    }
-
-    /// Messages up to `next` (exclusive) have been delivered; `skipped` of them were known.
+    /// Messages of the packet up to `next` (exclusive) have been delivered or were known.
     #[inline]
-    pub fn delivered(&mut self, next: u64, skipped: u64) {
-        self.next = next;
-        self.counters.duplicates += skipped;
+    pub fn delivered(&mut self, place: &Place, next: u64) {
+        let index = self.index(place);
+        let Some(current) = &mut self.current else { return };
+        let known = current.next.min(next).saturating_sub(place.seq);
+        self.counters.duplicates += known;
+        self.line_counters[index].duplicates += known;
+        current.next = current.next.max(next);
     }
 
-    /// Whether some line may still bring what is missing before `seq`.
+    /// Whether some line may still bring what is missing at [`Sequencer::next`].
     #[must_use]
     pub fn may_fill(&self) -> bool {
-        let lines = self.lines[..self.count].iter();
-        lines.filter(|line| line.next <= self.next || line.generation < self.generation).count() > 0
+        let Some(current) = &self.current else { return false };
+        self.lines[..self.count].iter().any(|line| {
+            line.session != Some(current.name)
+                || line.generation < current.generation
+                || line.next <= current.next
+        })
     }
 
     /// Gives up on what is missing before `seq`: (first missing, how many).
     pub fn give_up(&mut self, seq: u64) -> (u64, u64) {
-        let (first, count) = (self.next, seq.saturating_sub(self.next));
+        let Some(current) = &mut self.current else { return (0, 0) };
+        let (first, count) = (current.next, seq.saturating_sub(current.next));
+        current.next = current.next.max(seq);
         self.counters.gaps += 1;
-        self.counters.messages_missing += count;
-        self.next = seq;
+        // Hostile sequence numbers can make the sum of several sessions' gaps meet the end.
+        self.counters.messages_missing = self.counters.messages_missing.saturating_add(count);
         (first, count)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(seq: u64, count: u64) -> Place {
-        Place { session: *b"S               ", seq, count }
-    }
-
-    fn take(sequencer: &mut Sequencer, line: usize, seq: u64, count: u64) -> Verdict {
-        let place = place(seq, count);
-        sequencer.arrive(line, &place);
-        let verdict = sequencer.verdict(line, &place);
-        if let Verdict::Deliver { skip } = verdict {
-            sequencer.delivered(seq + count, skip);
-        }
-        verdict
-    }
-
-    #[test]
-    fn lines_are_merged_per_message() {
-        let mut sequencer = Sequencer::new(2);
-        assert_eq!(take(&mut sequencer, 0, 1, 3), Verdict::Deliver { skip: 0 });
-        assert_eq!(take(&mut sequencer, 1, 1, 2), Verdict::Drop);
-        assert_eq!(take(&mut sequencer, 1, 3, 4), Verdict::Deliver { skip: 1 });
-        assert_eq!(take(&mut sequencer, 0, 4, 3), Verdict::Drop);
-        assert_eq!(sequencer.next(), 7);
-        assert_eq!(sequencer.counters().duplicates, 2 + 1 + 3);
-    }
-
-    #[test]
-    fn a_hole_is_a_gap_once_every_line_went_past_it() {
-        let mut sequencer = Sequencer::new(2);
-        take(&mut sequencer, 0, 1, 1);
-        take(&mut sequencer, 1, 1, 1);
-        assert_eq!(take(&mut sequencer, 0, 5, 1), Verdict::Ahead);
-        assert!(sequencer.may_fill());
-        assert_eq!(take(&mut sequencer, 1, 4, 2), Verdict::Ahead);
-        assert!(!sequencer.may_fill());
-        assert_eq!(sequencer.give_up(4), (2, 2));
-        assert_eq!(sequencer.counters().messages_missing, 2);
-    }
-
-    #[test]
-    fn a_restart_is_a_new_session_and_a_lagging_line_is_stale() {
-        let mut sequencer = Sequencer::new(2);
-        for line in [0, 1] {
-            take(&mut sequencer, line, 1, 5);
-        }
-        let before = sequencer.session_key();
-        take(&mut sequencer, 0, 6, 5);
-        assert!(sequencer.arrive(0, &place(1, 2)));
-        assert_ne!(sequencer.session_key(), before);
-        assert_eq!(sequencer.verdict(0, &place(1, 2)), Verdict::Deliver { skip: 0 });
-        sequencer.delivered(3, 0);
-        assert_eq!(take(&mut sequencer, 1, 6, 5), Verdict::Drop);
-        assert_eq!(sequencer.counters().stale, 1);
-        assert!(!sequencer.arrive(1, &place(1, 2)), "line 1 follows, it does not restart again");
-        assert_eq!(sequencer.verdict(1, &place(1, 2)), Verdict::Drop);
-        assert_eq!(take(&mut sequencer, 1, 3, 1), Verdict::Deliver { skip: 0 });
-        assert_eq!(sequencer.counters().restarts, 1);
-    }
-
-    #[test]
-    fn a_repeated_first_packet_is_a_duplicate() {
-        let mut sequencer = Sequencer::new(1);
-        take(&mut sequencer, 0, 1, 3);
-        assert_eq!(take(&mut sequencer, 0, 1, 3), Verdict::Drop);
-        assert_eq!(sequencer.counters().restarts, 0);
-    }
-
-    #[test]
-    fn another_name_is_another_session_and_the_old_one_is_stale() {
-        let mut sequencer = Sequencer::new(2);
-        take(&mut sequencer, 0, 1, 3);
-        take(&mut sequencer, 1, 1, 3);
-        let other = Place { session: *b"T               ", seq: 1, count: 1 };
-        assert!(sequencer.arrive(0, &other));
-        assert_eq!(take(&mut sequencer, 1, 4, 1), Verdict::Drop);
-        assert_eq!(sequencer.counters().stale, 1);
-        assert_eq!(sequencer.counters().restarts, 0);
-    }
-}
+mod tests;

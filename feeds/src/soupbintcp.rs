@@ -246,12 +246,14 @@ impl Client {
         match kind {
             b'S' if self.logged_in => {
                 let seq = self.arriving;
-                self.arriving += 1;
+                // The server named the first: at the end of numbers it made them up.
+                let Some(arriving) = seq.checked_add(1) else { return Event::BadFraming };
+                self.arriving = arriving;
                 if seq < self.next {
                     self.counters.repeats += 1;
                     return Event::Proceed;
                 }
-                self.next = seq + 1;
+                self.next = arriving;
                 self.counters.messages += 1;
                 each(&self.session, seq, payload);
             }

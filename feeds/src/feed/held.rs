@@ -28,10 +28,6 @@ impl Held {
         Self { slots: (0..capacity).map(slot).collect(), taken: 0 }
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.slots.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.taken == 0
     }
@@ -51,30 +47,22 @@ impl Held {
         true
     }
 
-    /// Where the packet with the lowest sequence lies.
-    pub(super) fn first(&self) -> Option<usize> {
-        let taken = self.slots.iter().enumerate().filter_map(|(i, slot)| Some((slot.place?, i)));
-        taken.min_by_key(|((place, _), _)| place.seq).map(|(_, i)| i)
-    }
-
-    pub(super) fn place(&self, index: usize) -> &Place {
-        &self.slots[index].place.as_ref().expect("an index that `first` gave").0
+    /// Where the packet with the lowest sequence lies, and that sequence.
+    pub(super) fn first(&self) -> Option<(usize, u64)> {
+        let taken = self.slots.iter().enumerate();
+        let taken = taken.filter_map(|(i, slot)| Some((i, slot.place?.0.seq())));
+        taken.min_by_key(|(_, seq)| *seq)
     }
 
     /// Takes a packet out, with the time it arrived. Its buffer is to be given back.
-    pub(super) fn take(&mut self, index: usize) -> (Vec<u8>, Nanos) {
+    pub(super) fn take(&mut self, index: usize) -> (Place, Vec<u8>, Nanos) {
         let slot = &mut self.slots[index];
-        let (_, ts_recv) = slot.place.take().expect("an index that `first` gave");
+        let (place, ts_recv) = slot.place.take().expect("an index that `first` gave");
         self.taken -= 1;
-        (std::mem::take(&mut slot.bytes), ts_recv)
+        (place, std::mem::take(&mut slot.bytes), ts_recv)
     }
 
     pub(super) fn give_back(&mut self, index: usize, bytes: Vec<u8>) {
         self.slots[index].bytes = bytes;
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.place = None);
-        self.taken = 0;
     }
 }

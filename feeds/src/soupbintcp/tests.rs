@@ -106,3 +106,10 @@ fn heartbeats_go_out_and_silence_is_noticed() {
     assert_eq!(client.on_time(3 * HEARTBEAT_NS + SILENCE_NS - 1), Event::Proceed);
     assert_eq!(client.on_time(3 * HEARTBEAT_NS + SILENCE_NS), Event::Silent);
 }
+
+/// A server that began at the last number once overflowed the next one.
+#[test]
+fn a_server_at_the_end_of_numbers_is_refused() {
+    let wire = server(b"S         ", u64::MAX, &[b"x", b"y"]);
+    assert_eq!(give(&mut client(1), &wire), (Event::BadFraming, Vec::new()));
+}
