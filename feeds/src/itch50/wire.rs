@@ -49,7 +49,9 @@ impl Head {
 macro_rules! messages {
     ($(
         $(#[doc = $doc:literal])*
-        $name:ident $kind:literal $bytes:literal { $($(#[doc = $fdoc:literal])* $field:ident: $type:ty,)* }
+        $name:ident $kind:literal $bytes:literal {
+            $($(#[doc = $fdoc:literal])* $field:ident: $type:ty,)*
+        }
     )*) => {
         $(
             $(#[doc = $doc])*
