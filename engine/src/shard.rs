@@ -31,12 +31,12 @@ mod outlet;
 #[cfg(test)]
 mod tests;
 
-use corelane_feeds::record::{Record, RecordSink, Stamp, View};
-use corelane_feeds::streams::sys::Tick;
+use corelane_feeds::record::{Record, RecordSink, View};
 use corelane_feeds::units::Nanos;
 use corelane_strategies::chain::Chain;
 
 use crate::clock::Clock;
+use crate::egress::mark;
 use crate::journal::{JournalCounters, JournalError, JournalWriter};
 use crate::latency::{DECIDE_EVERY, LatencyRecorder, Sampler, Stage};
 use crate::ring::RecordConsumer;
@@ -289,9 +289,4 @@ impl<O: ActionOut> RecordSink for Shard<O> {
     fn record(&mut self, record: &Record) {
         self.on_record(record);
     }
-}
-
-/// Tells egress how far a shard has come, and when the actions that follow were journalled.
-fn mark(watermark: Nanos, journalled: Nanos) -> Tick {
-    Tick::new(Stamp { ts_event: watermark, ts_recv: journalled, ..Stamp::default() }, 0)
 }

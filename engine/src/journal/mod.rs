@@ -58,12 +58,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelane_feeds::units::Nanos;
 
+pub mod cli;
+mod compare;
 mod error;
 pub mod format;
 mod prepare;
 mod reader;
 mod writer;
 
+pub use compare::{Comparison, Difference, Ignore, compare};
 pub use error::{Damage, JournalError};
 pub use format::Kind;
 pub use reader::{Entry, JournalReader, Tail};

@@ -10,6 +10,7 @@ use std::thread;
 use corelane_feeds::record::{Record, RecordBuf};
 use corelane_strategies::action::is_action;
 
+use crate::egress::Egress;
 use crate::ring::{Full, RecordProducer};
 
 /// How often a full ring is tried again before the CPU is offered to another thread, which on a
@@ -38,6 +39,15 @@ impl ActionOut for RecordProducer {
 
     fn is_gone(&self) -> bool {
         self.is_abandoned()
+    }
+}
+
+/// Fused: egress on the shard's own thread, which takes everything.
+impl ActionOut for Egress {
+    #[inline]
+    fn push(&mut self, record: &Record) -> Result<(), Full> {
+        self.take(0, record);
+        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use corelane_feeds::record::{RecordBuf, StreamId};
+use corelane_feeds::record::{RecordBuf, Stamp, StreamId};
 use corelane_feeds::streams::itch::AddOrder;
+use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::{Price, Seq};
 use corelane_strategies::action::{ActionId, Alert, Order, is_action};
 use corelane_strategies::outbox::Outbox;
