@@ -6,8 +6,8 @@
 
 pub mod capture_file;
 pub mod clock;
-pub mod egress;
 pub mod config;
+pub mod egress;
 pub mod generate;
 pub mod journal;
 pub mod latency;
