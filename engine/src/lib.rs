@@ -13,6 +13,7 @@ pub mod journal;
 pub mod latency;
 pub mod mold;
 pub mod reactor;
+pub mod report;
 pub mod ring;
 pub mod shard;
 pub mod sys;

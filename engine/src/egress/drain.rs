@@ -1,7 +1,7 @@
 //! The egress thread: drains one `shard_egress` ring per shard into the sinks.
 //!
-//! Invariant: it ends when every shard's end of its ring is gone and all that was pushed is sent, or
-//! counted as dropped.
+//! Invariant: it ends when every shard's end of its ring is gone and all that was pushed is sent,
+//! or counted as dropped.
 
 use std::thread;
 use std::time::Duration;

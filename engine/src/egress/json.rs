@@ -6,10 +6,10 @@
 //!  "rule":2,"ordinal":0,"symbol":"AAPL","price":"12.50","qty":100}
 //! ```
 //!
-//! Times are integers, nanoseconds since the epoch; prices are decimal text, so that no reader makes
-//! floats of them. Text is written byte by byte without its padding: what is not printable ASCII
-//! becomes `\u00XX`, so that a line is valid UTF-8, has no line break inside, and different bytes
-//! never look the same.
+//! Times are integers, nanoseconds since the epoch; prices are decimal text, so that no reader
+//! makes floats of them. Text is written byte by byte without its padding: what is not printable
+//! ASCII becomes `\u00XX`, so that a line is valid UTF-8, has no line break inside, and different
+//! bytes never look the same.
 //!
 //! Invariant: writing allocates nothing once the buffer has grown to the longest line.
 //!

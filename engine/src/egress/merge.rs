@@ -2,8 +2,8 @@
 //!
 //! Within a shard actions stand in the order of its records; across shards the order is that of
 //! their causes: (ts_event, feed, session, seq, rule, ordinal). The first of all that wait goes out
-//! once no shard can come with an earlier one: each has something that waits, is closed, or has said
-//! that its time is past it (a mark, see [`mark`](super::mark)).
+//! once no shard can come with an earlier one: each has something that waits, is closed, or has
+//! said that its time is past it (a mark, see [`mark`](super::mark)).
 //!
 //! Invariant: a shard that goes back in time does not hold up the others; such actions are counted.
 

@@ -6,19 +6,21 @@
 //! shard M ──┘   (if asked)  once    └── udp    one datagram each
 //! ```
 //!
-//! Formats. `json`: one object a line (see [`format_action_json`]). `binary`: the record's own bytes,
-//! one after the other; byte 2 of each says its length in 4-byte words, so no prefix is needed.
+//! Formats. `json`: one object a line (see [`format_action_json`]). `binary`: the record's own
+//! bytes, one after the other; byte 2 of each says its length in 4-byte words, so no prefix is
+//! needed.
 //!
-//! What is sent depends only on what was decided: an output says when the cause happened and nothing
-//! of when this machine saw it (`ts_recv` is 0 in binary), so that a replay gives the same bytes.
-//! `stamps = true` gives that up: JSON has `ts_recv` and `ts_sent`, binary `ts_recv`.
+//! What is sent depends only on what was decided: an output says when the cause happened and
+//! nothing of when this machine saw it (`ts_recv` is 0 in binary), so that a replay gives the same
+//! bytes. `stamps = true` gives that up: JSON has `ts_recv` and `ts_sent`, binary `ts_recv`.
 //!
 //! Order. Actions of one shard keep their order. Those of several go out as they arrive, or with
 //! `ordered` in the order of their causes, which is the same for any number of shards; that holds
 //! actions back until every shard is past them, so it is made for replays.
 //!
-//! Invariants: nothing here waits for a receiver. Every action is either handed to the kernel whole,
-//! waiting within a stated bound, or counted as dropped. Encoding allocates nothing per action.
+//! Invariants: nothing here waits for a receiver. Every action is either handed to the kernel
+//! whole, waiting within a stated bound, or counted as dropped. Encoding allocates nothing per
+//! action.
 //!
 //! ```
 //! use corelane::clock::Clock;
@@ -35,6 +37,7 @@
 //! assert!(std::fs::read_to_string(path).unwrap().starts_with("{\"id\":\"0-00000000-0-0-0\""));
 //! ```
 
+pub mod cli;
 mod drain;
 mod file;
 mod json;
@@ -74,8 +77,8 @@ const ENCODINGS: usize = 4;
 /// Pause between two tries to get rid of the rest at the end of a run.
 const FINISH_PAUSE: Duration = Duration::from_millis(1);
 
-/// A mark in a stream of actions: nothing earlier than `watermark` follows from this shard, and what
-/// follows was journalled at `journalled` (0 if that is not measured).
+/// A mark in a stream of actions: nothing earlier than `watermark` follows from this shard, and
+/// what follows was journalled at `journalled` (0 if that is not measured).
 #[must_use]
 pub fn mark(watermark: Nanos, journalled: Nanos) -> Tick {
     Tick::new(Stamp { ts_event: watermark, ts_recv: journalled, ..Stamp::default() }, 0)

@@ -6,8 +6,8 @@
 //!   sent, may be resent │ ^written
 //! ```
 //!
-//! Invariants: all memory is taken at the start. A frame is pushed whole or refused. Sent frames are
-//! kept only as long as nobody needs their place.
+//! Invariants: all memory is taken at the start. A frame is pushed whole or refused. Sent frames
+//! are kept only as long as nobody needs their place.
 
 use std::collections::VecDeque;
 
@@ -32,14 +32,14 @@ pub(super) struct FrameQueue {
 }
 
 impl FrameQueue {
-    /// A queue of at most `pending_max` bytes that wait, which keeps up to `keep_max` bytes of frames
-    /// that were sent, so that they can be sent again.
+    /// A queue of at most `pending_max` bytes that wait, which keeps up to `keep_max` bytes of
+    /// frames that were sent, so that they can be sent again.
     pub(super) fn new(pending_max: usize, keep_max: usize) -> Self {
         let capacity = pending_max + keep_max;
         Self {
             // A queue that keeps frames goes round the whole ring: writing anything but zeros to it
-            // now spares the hot thread the page faults. One that keeps none starts over whenever it
-            // is empty, and so never touches more than it needs.
+            // now spares the hot thread the page faults. One that keeps none starts over whenever
+            // it is empty, and so never touches more than it needs.
             bytes: vec![u8::from(keep_max > 0); capacity].into_boxed_slice(),
             frames: VecDeque::with_capacity(capacity / FRAME_BYTES_MIN + 1),
             start: 0,

@@ -1,7 +1,7 @@
 //! Actions as datagrams, one each.
 //!
-//! Invariant: a datagram that the kernel has no room for waits, in order, as far as the buffer goes;
-//! one that it refuses for good is dropped and counted. Nobody says whether datagrams arrive.
+//! Invariant: a datagram that the kernel has no room for waits, in order, as far as the buffer
+//! goes; one that it refuses for good is dropped and counted. Nobody says whether datagrams arrive.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -1,8 +1,8 @@
-//! `.hgrm` files: a percentile distribution as the HdrHistogram plotter and `hdr-plot` read it, line
-//! for line what `outputPercentileDistribution` of the Java library prints.
+//! `.hgrm` files: a percentile distribution as the HdrHistogram plotter and `hdr-plot` read it,
+//! line for line what `outputPercentileDistribution` of the Java library prints.
 //!
-//! Invariant: percentiles rise from line to line, the last line, and no other, is 1.0, and it has no
-//! fourth column. (The library's own quantile iterator ends differently, so it is not used.)
+//! Invariant: percentiles rise from line to line, the last line, and no other, is 1.0, and it has
+//! no fourth column. (The library's own quantile iterator ends differently, so it is not used.)
 
 use std::io::{self, Write};
 

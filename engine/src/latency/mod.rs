@@ -8,19 +8,19 @@
 //!               └ packet: user receive to the whole packet dealt with
 //! ```
 //!
-//! Every hot thread owns a [`LatencyRecorder`]: two sets of histograms, one that it records into and
-//! one spare. Now and then it swaps them and hands the full set to the [`LatencyCollector`] of the
-//! service thread, which adds it up, writes the interval log, and gives the set back empty.
+//! Every hot thread owns a [`LatencyRecorder`]: two sets of histograms, one that it records into
+//! and one spare. Now and then it swaps them and hands the full set to the [`LatencyCollector`] of
+//! the service thread, which adds it up, writes the interval log, and gives the set back empty.
 //!
 //! What is stamped. A clock reading costs 12 ns, so not every record gets six of them: receive and
 //! decode are stamped once per packet, `decide` and `journal` for a record that led to an action or
 //! that a [`Sampler`] picks (every [`DECIDE_EVERY`]th), and `send` and `wire_to_action` for every
-//! action. "Wire" is the kernel's receive stamp, or ours where the kernel gave none. In a replay the
-//! stamps of the capture are no times of this machine: only what starts at `user` is recorded.
+//! action. "Wire" is the kernel's receive stamp, or ours where the kernel gave none. In a replay
+//! the stamps of the capture are no times of this machine: only what starts at `user` is recorded.
 //!
-//! Invariants: recording allocates nothing and never fails: a value beyond [`LATENCY_NS_MAX`] counts
-//! as that, and a stamp before its predecessor (two clocks that disagree) as 0 and as `backwards`.
-//! Every value recorded is in the collector once the recorder is dropped.
+//! Invariants: recording allocates nothing and never fails: a value beyond [`LATENCY_NS_MAX`]
+//! counts as that, and a stamp before its predecessor (two clocks that disagree) as 0 and as
+//! `backwards`. Every value recorded is in the collector once the recorder is dropped.
 //!
 //! ```
 //! use std::time::Duration;

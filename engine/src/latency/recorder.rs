@@ -1,7 +1,7 @@
 //! The hot side: what a thread records into, and how it hands over what it recorded.
 //!
-//! Invariant: the recording thread never waits and never frees memory; if the collector is late with
-//! the spare set, the thread goes on with the set it has.
+//! Invariant: the recording thread never waits and never frees memory; if the collector is late
+//! with the spare set, the thread goes on with the set it has.
 
 use corelane_feeds::units::Nanos;
 use hdrhistogram::Histogram;
@@ -62,7 +62,8 @@ pub(super) struct Source {
 }
 
 /// What one hot thread records its latencies into. Made by
-/// [`LatencyCollector::recorder`](super::LatencyCollector::recorder); dropping it hands over the rest.
+/// [`LatencyCollector::recorder`](super::LatencyCollector::recorder); dropping it hands over the
+/// rest.
 #[derive(Debug)]
 pub struct LatencyRecorder {
     active: Box<StageSet>,

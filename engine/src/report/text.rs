@@ -1,0 +1,183 @@
+//! The report for a terminal.
+//!
+//! Invariant: what was lost comes before everything that went well.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Counts, RunReport, Totals};
+use crate::egress::SinkStats;
+
+/// The widest line of counters.
+const WIDTH: usize = 100;
+
+impl Display for RunReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let totals = self.totals();
+        let seconds = self.wall_ns as f64 / 1e9;
+        write!(f, "{} {}: {} after {seconds:.3} s", self.command, self.name, self.ended)?;
+        if let Some(bytes) = self.memory_peak_bytes {
+            write!(f, ", {} of memory at most", human_bytes(bytes))?;
+        }
+        writeln!(f)?;
+        let rates = [
+            ("packets", totals.packets),
+            ("messages", totals.messages),
+            ("records", totals.records),
+            ("actions", totals.actions),
+        ];
+        for (name, count) in rates {
+            let rate = grouped(self.per_s(count).round() as u64);
+            writeln!(f, "  {name:<9} {:>18} {rate:>16} /s", grouped(count))?;
+        }
+        write_losses(&totals, f)?;
+        writeln!(f, "\nlatency\n{}", self.latency)?;
+        self.write_threads(f)?;
+        self.write_decisions(f)?;
+        self.sinks.iter().try_for_each(|sink| write_sink(sink, f))?;
+        if self.actions_out_of_order > 0 {
+            let count = grouped(self.actions_out_of_order);
+            writeln!(f, "{count} actions went out behind a later one")?;
+        }
+        for (what, path) in &self.files {
+            writeln!(f, "{what}: {path}")?;
+        }
+        Ok(())
+    }
+}
+
+impl RunReport {
+    fn write_threads(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} topology, idle threads {}", self.topology, self.waiting)?;
+        for reactor in &self.reactors {
+            let core = OnCore(reactor.core);
+            writeln!(f, "{}{core}: {}: {}", reactor.name, reactor.backend, reactor.why)?;
+            for socket in &reactor.sockets {
+                let (got, asked) = (socket.rcvbuf_got, socket.rcvbuf_asked);
+                let address = &socket.address;
+                write!(f, "  {address}: receive buffer {}", human_bytes(got))?;
+                if got < asked {
+                    write!(f, " of the {} asked for", human_bytes(asked))?;
+                }
+                writeln!(f, ", {} dropped by the kernel", grouped(socket.kernel_drops))?;
+            }
+            write_counts(&reactor.counters, f)?;
+        }
+        for feed in &self.feeds {
+            writeln!(f, "feed {} ({})", feed.name, feed.protocol)?;
+            write_counts(&feed.counters, f)?;
+        }
+        for ring in &self.rings {
+            let (most, slots) = (grouped(ring.occupancy_max), grouped(ring.slots));
+            write!(f, "ring {}: at most {most} of {slots} slots taken", ring.name)?;
+            writeln!(f, ", full {} times, {} dropped", grouped(ring.refused), ring.dropped)?;
+        }
+        Ok(())
+    }
+
+    fn write_decisions(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for shard in &self.shards {
+            let (records, actions) = (grouped(shard.records), grouped(shard.actions));
+            let core = OnCore(shard.core);
+            writeln!(f, "{}{core}: {records} records, {actions} actions", shard.name)?;
+            write_counts(&shard.counters, f)?;
+        }
+        for strategy in &self.strategies {
+            let (name, kind, rule) = (&strategy.name, &strategy.kind, strategy.rule);
+            let actions = grouped(strategy.actions);
+            writeln!(f, "strategy {name} ({kind}, rule {rule}): {actions} actions")?;
+            write_counts(&strategy.counters, f)?;
+        }
+        for journal in &self.journals {
+            writeln!(f, "journal {}", journal.dir)?;
+            write_counts(&journal.counters, f)?;
+        }
+        Ok(())
+    }
+}
+
+struct OnCore(Option<usize>);
+
+impl Display for OnCore {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |core| write!(f, " on core {core}"))
+    }
+}
+
+fn write_losses(totals: &Totals, f: &mut Formatter<'_>) -> fmt::Result {
+    let losses = [
+        (totals.kernel_drops, "datagrams dropped by the kernel"),
+        (totals.gaps, "gaps"),
+        (totals.messages_missing, "messages missing in gaps"),
+        (totals.ring_drops, "records dropped at full rings"),
+        (totals.sink_drops, "actions dropped by sinks"),
+    ];
+    let lost: Vec<String> = losses
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", grouped(*count)))
+        .collect();
+    match lost.as_slice() {
+        [] => writeln!(f, "  nothing was lost: no drops, no gaps")?,
+        lost => writeln!(f, "  LOST: {}", lost.join(", "))?,
+    }
+    if totals.restarts > 0 {
+        writeln!(f, "  {} session restarts", grouped(totals.restarts))?;
+    }
+    Ok(())
+}
+
+fn write_sink(sink: &SinkStats, f: &mut Formatter<'_>) -> fmt::Result {
+    let (sent, taken) = (grouped(sink.sent), grouped(sink.taken));
+    writeln!(f, "sink {} ({}): {sent} of {taken} actions sent", sink.name, sink.target)?;
+    let counts = [
+        ("sent_bytes", sink.sent_bytes),
+        ("dropped", sink.dropped),
+        ("resent", sink.resent),
+        ("errors", sink.errors),
+        ("connects", sink.connects),
+        ("disconnects", sink.disconnects),
+        ("pending_bytes_max", sink.pending_bytes_max),
+    ];
+    write_counts(&Counts::from_iter(counts), f)?;
+    if let Some(error) = &sink.last_error {
+        writeln!(f, "  last error: {error}")?;
+    }
+    Ok(())
+}
+
+/// The counters that are not zero, as many to a line as fit.
+fn write_counts(counts: &Counts, f: &mut Formatter<'_>) -> fmt::Result {
+    let mut line = String::new();
+    for (name, count) in counts.0.iter().filter(|(_, count)| *count > 0) {
+        let item = format!("  {name} {}", grouped(*count));
+        if line.len() + item.len() > WIDTH {
+            writeln!(f, "{line}")?;
+            line.clear();
+        }
+        line.push_str(&item);
+    }
+    if line.is_empty() { Ok(()) } else { writeln!(f, "{line}") }
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the largest binary unit that leaves at least one.
+pub(super) fn human_bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) if bytes.is_multiple_of(*unit) => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
