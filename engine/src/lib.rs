@@ -12,6 +12,7 @@ pub mod generate;
 pub mod journal;
 pub mod latency;
 pub mod mold;
+pub mod publish;
 pub mod reactor;
 pub mod report;
 pub mod ring;

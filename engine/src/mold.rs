@@ -18,12 +18,11 @@
 //! assert_eq!(packer.heartbeat()[10..], [0, 0, 0, 0, 0, 0, 0, 3, 0, 0]);
 //! ```
 
-/// Bytes of the header.
-pub const HEADER_BYTES: usize = 20;
+use corelane_feeds::moldudp64::{END_OF_SESSION, HEADER_BYTES, Header};
+use zerocopy::transmute;
+
 /// Bytes of a datagram that fits an Ethernet frame with room for a VLAN tag and IP options.
 pub const DATAGRAM_BYTES: usize = 1_400;
-/// Count that marks the end of a session.
-pub const END_OF_SESSION: u16 = 0xffff;
 
 /// A finished datagram.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -112,11 +111,7 @@ impl Packer {
     }
 
     fn header(&self, count: u16) -> [u8; HEADER_BYTES] {
-        let mut header = [0; HEADER_BYTES];
-        header[..10].copy_from_slice(&self.session);
-        header[10..18].copy_from_slice(&self.next_seq.to_be_bytes());
-        header[18..].copy_from_slice(&count.to_be_bytes());
-        header
+        transmute!(Header::new(self.session, self.next_seq, count))
     }
 }
 

@@ -10,12 +10,13 @@ mod market;
 mod output;
 mod plan;
 mod planter;
-mod rng;
+pub(crate) mod rng;
 pub mod session;
 mod side;
 mod truth;
 mod zipf;
 
+pub(crate) use args::duration;
 pub use args::{GenerateArgs, ItchArgs};
 pub use emit::{Counts, MessageSink};
 pub use plan::Kind;

@@ -6,8 +6,11 @@
 pub mod affinity;
 pub mod buf_ring;
 pub mod crc;
+#[cfg(feature = "glommio")]
+pub mod glommio;
 pub mod poll;
 pub mod recvmmsg;
 pub mod segment_map;
 pub mod sockopt;
+pub mod udp_send;
 pub mod uring;
