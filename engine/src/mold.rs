@@ -44,7 +44,8 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A packer of datagrams of at most `bytes_max` bytes and, unless zero, `messages_max` messages.
+    /// A packer of datagrams of at most `bytes_max` bytes and, unless zero, `messages_max`
+    /// messages.
     #[must_use]
     pub fn new(session: [u8; 10], bytes_max: usize, messages_max: u16) -> Self {
         let messages_max = if messages_max == 0 { END_OF_SESSION - 1 } else { messages_max };

@@ -1,5 +1,6 @@
 //! Captures on the wire: what arrives is what was captured, faults are those asked for, and nothing
-//! leaves before it is due. All of a session fits a socket's buffer, so that a slow machine loses none.
+//! leaves before it is due. A whole session fits a socket's buffer, so that a slow machine loses
+//! none.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};

@@ -145,8 +145,8 @@ impl ItchArgs {
         }
         if summary.unplaced > 0 {
             eprintln!(
-                "warning: {} patterns found no quiet instrument: more symbols, messages or a longer \
-                 duration would hold them",
+                "warning: {} patterns found no quiet instrument: more symbols, messages or a \
+                 longer duration would hold them",
                 summary.unplaced
             );
         }

@@ -1,5 +1,5 @@
-//! The background flow of one instrument: the ordinary adds, pulls, replaces and trades around which
-//! planted patterns hide.
+//! The background flow of one instrument: the ordinary adds, pulls, replaces and trades around
+//! which planted patterns hide.
 //!
 //! Invariants: a message never refers to an order that does not live; an execution hits the front
 //! order of the best price; at most one large order is added to a side in [`LARGE_GAP_NS`], so that

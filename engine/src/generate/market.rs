@@ -1,8 +1,8 @@
 //! The instruments: names, prices, live orders, and the state that the planted patterns need.
 //!
-//! Invariant: bids stay below asks, every reference handed out is new, and the number of live orders
-//! is bounded by what [`Market::new`] laid down plus those of the planted patterns that are running,
-//! however long the session.
+//! Invariant: bids stay below asks, every reference handed out is new, and the number of live
+//! orders is bounded by what [`Market::new`] laid down plus those of the planted patterns that are
+//! running, however long the session.
 
 use super::rng::Rng;
 use super::side::BookSide;

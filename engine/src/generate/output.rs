@@ -1,8 +1,9 @@
-//! Where a generated session goes: MoldUDP64 over multicast UDP in a nanosecond pcap, or the venue's
-//! file format (`u16` length, message), plain or compressed.
+//! Where a generated session goes: MoldUDP64 over multicast UDP in a nanosecond pcap, or the
+//! venue's file format (`u16` length, message), plain or compressed.
 //!
-//! Invariant: constant memory, and bytes that depend on the messages and the options alone. An error
-//! of the writer is kept, stops all further writing, and comes out of [`MessageSink`]'s `finish`.
+//! Invariant: constant memory, and bytes that depend on the messages and the options alone. The
+//! first error of the writer is kept, stops all further writing, and comes out of
+//! [`Output::finish`].
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,8 +1,8 @@
 //! Plays plans into the market: picks the instrument, emits the steps when they are due, and keeps
 //! the truth of what was planted.
 //!
-//! Invariants: one plan at a time runs in an instrument; its orders are left alone by the background
-//! until it ends; what is reported was emitted.
+//! Invariants: one plan at a time runs in an instrument; its orders are left alone by the
+//! background until it ends; what is reported was emitted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

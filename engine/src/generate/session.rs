@@ -6,8 +6,8 @@
 //! burst is messages a microsecond or so apart, most of them in one instrument, some in those that
 //! were busy just before.
 //!
-//! Invariants: exactly [`Config::messages`] messages in time order; the same configuration gives the
-//! same bytes; memory grows with the instruments and the live orders, not with the messages.
+//! Invariants: exactly [`Config::messages`] messages in time order; the same configuration gives
+//! the same bytes; memory grows with the instruments and the live orders, not with the messages.
 //!
 //! ```
 //! use corelane::generate::session::{Config, generate};
@@ -123,9 +123,7 @@ pub enum ConfigError {
     #[error("the session does not fit between midnight and midnight: open plus duration too long")]
     Day,
     /// Patterns need time.
-    #[error(
-        "planted patterns and halts need a duration of at least 10 s: ask for 0 of each, or for longer"
-    )]
+    #[error("planted patterns and halts need at least 10 s: ask for 0 of each, or for longer")]
     Short,
 }
 

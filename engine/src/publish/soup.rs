@@ -320,9 +320,10 @@ impl Connection {
         Ok(wait)
     }
 
-    /// The socket is gone.
-    fn closed(&self) {
-        if self.ended {
+    /// The socket is gone; `in_order` if the client closed it or logged out. One that leaves what
+    /// it was sent unread resets the connection: it has not got the end of the session.
+    fn closed(&self, in_order: bool) {
+        if self.ended && in_order {
             self.server.ended.fetch_add(1, Ordering::Relaxed);
         }
     }

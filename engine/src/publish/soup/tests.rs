@@ -134,6 +134,28 @@ fn messages_are_not_given_before_they_are_due() {
 }
 
 #[test]
+fn where_io_uring_is_refused_threads_serve() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, messages) = capture(dir.path());
+    let server = server(path, Pace::Max, 1);
+    let serving = Arc::clone(&server);
+    let thread = std::thread::spawn(move || {
+        use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let calls = [(libc::SYS_io_uring_setup, Vec::new())].into();
+        let refuse = SeccompAction::Errno(libc::EPERM as u32);
+        let filter = SeccompFilter::new(calls, SeccompAction::Allow, refuse, arch).unwrap();
+        let program: BpfProgram = filter.try_into().unwrap();
+        seccompiler::apply_filter(&program).unwrap();
+        serving.serve().unwrap()
+    });
+    let mut client = Client::new(Credentials::new("u", "p"), [b' '; 10], 1);
+    let (found, _) = converse(&mut client, server.local_addr().unwrap(), |_| false);
+    assert_eq!(found.len(), messages.len());
+    assert_eq!(thread.join().unwrap(), messages.len() as u64);
+}
+
+#[test]
 fn what_is_no_login_closes_the_connection() {
     let dir = tempfile::tempdir().unwrap();
     let (path, _) = capture(dir.path());

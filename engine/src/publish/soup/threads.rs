@@ -47,7 +47,7 @@ fn client(server: &Arc<Server>, mut stream: TcpStream) -> anyhow::Result<()> {
     stream.set_write_timeout(Some(Duration::from_secs(15)))?;
     let mut connection = Connection::new(Arc::clone(server))?;
     let result = converse(server, &mut stream, &mut connection);
-    connection.closed();
+    connection.closed(result.is_ok());
     result
 }
 

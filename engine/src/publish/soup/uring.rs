@@ -1,6 +1,7 @@
 //! All clients on one glommio executor: io_uring, a task per client.
 //!
-//! Invariant: nothing here blocks the executor but reading the capture, which the system reads ahead.
+//! Invariant: nothing here blocks the executor but reading the capture, which the system reads
+//! ahead.
 
 use std::io;
 use std::rc::Rc;
@@ -60,10 +61,11 @@ async fn client(server: Arc<Server>, mut stream: TcpStream) {
         Ok(connection) => connection,
         Err(error) => return eprintln!("a client's capture: {error:#}"),
     };
-    if let Err(error) = converse(&mut stream, &mut connection).await {
+    let result = converse(&mut stream, &mut connection).await;
+    connection.closed(result.is_ok());
+    if let Err(error) = result {
         eprintln!("client: {error:#}");
     }
-    connection.closed();
 }
 
 async fn converse(stream: &mut TcpStream, connection: &mut Connection) -> anyhow::Result<()> {
