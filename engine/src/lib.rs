@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod capture_file;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod egress;
@@ -16,5 +17,8 @@ pub mod publish;
 pub mod reactor;
 pub mod report;
 pub mod ring;
+pub mod run;
 pub mod shard;
 pub mod sys;
+
+pub use cli::main;

@@ -26,6 +26,8 @@ const FEEDS: usize = 256;
 struct Stage {
     strategy: Box<dyn Strategy>,
     rule: u16,
+    /// Actions emitted so far.
+    actions: u64,
 }
 
 /// Runs stages over records.
@@ -52,7 +54,7 @@ impl Chain {
         let rules = std::iter::repeat_n(0, books.len()).chain(1..);
         let all = books.into_iter().chain(strategies);
         let stages: Vec<Stage> =
-            all.zip(rules).map(|(strategy, rule)| Stage { strategy, rule }).collect();
+            all.zip(rules).map(|(strategy, rule)| Stage { strategy, rule, actions: 0 }).collect();
         assert!(stages.len() <= STAGES_MAX, "{} stages of at most {STAGES_MAX}", stages.len());
         let mut routes = vec![0u32; 1 << 16].into_boxed_slice();
         for (i, stage) in stages.iter().enumerate() {
@@ -133,12 +135,18 @@ impl Chain {
         self.routes[usize::from(stream.0)] != 0
     }
 
-    /// Reports every stage's counters as (stage, counter, value).
-    pub fn counters(&self, report: &mut dyn FnMut(&str, &'static str, u64)) {
-        for stage in &self.stages {
-            let name = stage.strategy.name();
-            stage.strategy.counters(&mut |counter, value| report(name, counter, value));
+    /// Reports every stage's counters as (position of the stage, counter, value).
+    pub fn counters(&self, report: &mut dyn FnMut(usize, &'static str, u64)) {
+        for (i, stage) in self.stages.iter().enumerate() {
+            stage.strategy.counters(&mut |counter, value| report(i, counter, value));
         }
+    }
+
+    /// How many actions the strategy of a rule number has emitted.
+    #[must_use]
+    pub fn actions_of(&self, rule: u16) -> u64 {
+        let stages = self.stages.iter().filter(|stage| stage.rule == rule);
+        stages.map(|stage| stage.actions).sum()
     }
 
     /// Appends the state of every stage to `out`, each behind its length.
@@ -196,7 +204,9 @@ fn dispatch(
         wanted &= wanted - 1;
         let before = outbox.derived_len();
         outbox.begin(session, stages[i].rule);
+        let acted = outbox.actions().len();
         stages[i].strategy.on_record(record, outbox);
+        stages[i].actions += (outbox.actions().len() - acted) as u64;
         for place in &mut visible[before..outbox.derived_len()] {
             // The stages behind this one: the bits above bit i.
             *place = !(u32::MAX >> (31 - i as u32));

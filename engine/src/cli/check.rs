@@ -1,0 +1,56 @@
+//! `corelane check`: says whether a configuration can be used and what it comes to.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use corelane_strategies::registry::Registry;
+
+use crate::config::{Config, Source};
+
+/// Arguments of `corelane check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The configuration
+    config: PathBuf,
+    /// Print the configuration as it will be used, every default spelled out
+    #[arg(long)]
+    echo: bool,
+}
+
+/// Reads, builds and describes the configuration; opens no socket and no journal.
+///
+/// # Errors
+/// If the configuration cannot be used.
+pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyhow::Result<()> {
+    let config = Config::load(&args.config, registry)?;
+    if args.echo {
+        write!(out, "{config}")?;
+        return Ok(());
+    }
+    let chain = crate::run::build_chain(&config, registry)?;
+    let engine = &config.engine;
+    writeln!(out, "{}: {:?}, {} reactor(s), {} shard(s)", config.name, engine.topology,
+        engine.reactors, engine.shards)?;
+    for feed in &config.feeds {
+        let source = match &feed.source {
+            Source::Lines { lines, .. } => format!("{lines:?}"),
+            Source::Soup { connect, .. } => format!("SoupBinTCP {connect}"),
+            Source::Capture => "captures only".to_owned(),
+        };
+        writeln!(out, "feed {}: {} over {}, {source}", feed.name, feed.protocol, feed.transport)?;
+    }
+    for stage in chain.stage_names() {
+        writeln!(out, "stage {stage}")?;
+    }
+    for sink in &config.sinks {
+        writeln!(out, "sink {}: {:?}", sink.name, sink.target)?;
+    }
+    if config.journal.enabled {
+        writeln!(out, "journal {}", config.journal.dir.display())?;
+    } else {
+        writeln!(out, "journal off: decisions can be neither replayed nor explained")?;
+    }
+    writeln!(out, "ok")?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Adds up what the threads of a run counted, into its report.
+//!
+//! Invariant: every thread is added exactly once, reactors and shards in the order of their numbers.
+
+use corelane_strategies::chain::Chain;
+
+use super::Outcome;
+use super::service::{Out, PATIENCE};
+use super::threads::ReactorEnd;
+use crate::config::{Config, StrategySection};
+use crate::journal::{JournalCounters, shard_dir};
+use crate::report::{
+    Counts, FeedReport, JournalReport, ReactorReport, ShardReport, StrategyReport,
+};
+use crate::shard::ShardEnd;
+
+impl Outcome {
+    /// Takes over what a reactor counted; hands back what it fed.
+    pub(super) fn add_reactor<D>(&mut self, ended: ReactorEnd<D>, config: &Config) -> D {
+        for (index, counters) in ended.feeds {
+            let section = &config.feeds[index];
+            self.report.feeds.push(FeedReport {
+                name: section.name.clone(),
+                protocol: section.protocol.to_string(),
+                counters: counters.iter().collect(),
+            });
+        }
+        let number = self.report.reactors.len();
+        let counters: Counts = match ended.replay {
+            Some(replay) => replay.iter().collect(),
+            None => ended.received.iter().collect(),
+        };
+        self.report.reactors.push(ReactorReport {
+            name: format!("reactor-{number}"),
+            core: config.engine.reactor_cores.get(number).copied(),
+            sockets: ended.sockets,
+            counters,
+            ..ReactorReport::default()
+        });
+        ended.downstream
+    }
+
+    /// Takes over what a shard counted. Its chain is books first, then the strategies.
+    pub(super) fn add_shard(&mut self, ended: ShardEnd<Out>, config: &Config) {
+        let number = self.report.shards.len();
+        let counters = ended.counters;
+        let mut own = Counts::from_iter([
+            ("actions_held", counters.actions_held),
+            ("actions_dropped", counters.actions_dropped),
+            ("refused", counters.refused),
+        ]);
+        let mut stages = stage_counts(&ended.chain);
+        let books = stages.len() - config.strategies.len();
+        for (name, counts) in stages.drain(..books) {
+            own.0.extend(counts.0.into_iter().map(|(key, n)| (format!("{name}.{key}"), n)));
+        }
+        self.report.shards.push(ShardReport {
+            name: format!("shard-{number}"),
+            core: config.engine.shard_cores.get(number).copied(),
+            records: counters.records,
+            actions: counters.actions,
+            counters: own,
+        });
+        for (rule, (section, (_, counts))) in config.strategies.iter().zip(stages).enumerate() {
+            let actions = ended.chain.actions_of(rule as u16 + 1);
+            self.add_strategy(rule, section, actions, counts);
+        }
+        if let Some(journal) = ended.journal {
+            let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
+            let counters = journal_counts(&journal);
+            self.report.journals.push(JournalReport { dir, counters });
+        }
+        if let Some(egress) = ended.out.here {
+            self.report.add_egress(egress.finish(PATIENCE));
+        }
+        if let Some(failure) = ended.failure {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Adds what one shard's copy of a strategy counted to the others'.
+    fn add_strategy(
+        &mut self,
+        rule: usize,
+        section: &StrategySection,
+        actions: u64,
+        counts: Counts,
+    ) {
+        if self.report.strategies.len() <= rule {
+            self.report.strategies.push(StrategyReport {
+                name: section.name.clone(),
+                kind: section.kind.clone(),
+                rule: rule as u16 + 1,
+                actions,
+                counters: counts,
+            });
+            return;
+        }
+        let report = &mut self.report.strategies[rule];
+        report.actions += actions;
+        for ((_, sum), (_, value)) in report.counters.0.iter_mut().zip(counts.0) {
+            *sum += value;
+        }
+    }
+}
+
+/// Every stage's name and counters, in order.
+fn stage_counts(chain: &Chain) -> Vec<(String, Counts)> {
+    let names = chain.stage_names();
+    let mut stages: Vec<_> = names.map(|name| (name.to_owned(), Counts::default())).collect();
+    chain.counters(&mut |stage, name, value| stages[stage].1.0.push((name.to_owned(), value)));
+    stages
+}
+
+fn journal_counts(counters: &JournalCounters) -> Counts {
+    let JournalCounters { entries, bytes, segments, rolls_waited, rolls_inline } = *counters;
+    Counts::from_iter([
+        ("entries", entries),
+        ("bytes", bytes),
+        ("segments", segments),
+        ("rolls_waited", rolls_waited),
+        ("rolls_inline", rolls_inline),
+    ])
+}

@@ -1,0 +1,228 @@
+//! From packets to records on a reactor's thread: each packet to its feed, each record downstream,
+//! with the stamps of the way.
+//!
+//! Invariant: packets of one feed reach it in the order in which they were handed over.
+
+use corelane_feeds::feed::{Feed, FeedCounters};
+use corelane_feeds::record::{Record, RecordSink};
+use corelane_feeds::units::{Nanos, Seq};
+
+use super::router::Router;
+use crate::clock::Clock;
+use crate::latency::{LatencyRecorder, Stage};
+use crate::reactor::{SessionHandler, SessionName};
+use crate::shard::{ActionOut, Shard};
+
+/// Where a reactor's records go: a shard on the same thread, or the rings to several.
+pub(super) trait Downstream: RecordSink {
+    /// The records that follow were decoded at `decoded`.
+    fn begin(&mut self, decoded: Nanos);
+    /// A packet is done.
+    fn end_packet(&mut self);
+    /// A moment for what can wait.
+    fn idle(&mut self);
+    /// Whether it cannot go on: the run must end.
+    fn has_failed(&self) -> bool;
+}
+
+impl<O: ActionOut + Poll> Downstream for Shard<O> {
+    #[inline]
+    fn begin(&mut self, decoded: Nanos) {
+        Shard::begin(self, decoded);
+    }
+
+    #[inline]
+    fn end_packet(&mut self) {
+        self.end_batch();
+    }
+
+    fn idle(&mut self) {
+        Shard::idle(self);
+        self.out_mut().poll();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure().is_some()
+    }
+}
+
+/// Something on the way out that needs a turn now and then.
+pub(super) trait Poll {
+    /// A turn.
+    fn poll(&mut self);
+}
+
+impl Downstream for Router {
+    #[inline]
+    fn begin(&mut self, _decoded: Nanos) {}
+
+    #[inline]
+    fn end_packet(&mut self) {}
+
+    fn idle(&mut self) {}
+
+    fn has_failed(&self) -> bool {
+        self.lost() > 0
+    }
+}
+
+/// A feed on its reactor.
+pub(super) struct FeedSlot {
+    /// Its number in the configuration.
+    pub(super) index: usize,
+    pub(super) feed: Feed,
+    /// Inject a tick after so much silence; 0 never.
+    pub(super) tick_ns: u64,
+    /// When something was last received, or a tick injected.
+    pub(super) last: Nanos,
+}
+
+/// Everything between a reactor and downstream.
+pub(super) struct Intake<D> {
+    pub(super) feeds: Vec<FeedSlot>,
+    /// Position in `feeds`, and line, of every socket.
+    pub(super) sockets: Vec<(usize, u8)>,
+    /// Position in `feeds` of every connection.
+    pub(super) conns: Vec<usize>,
+    pub(super) downstream: D,
+    pub(super) clock: Clock,
+    pub(super) latency: LatencyRecorder,
+    /// When any packet was last received; 0 before the first.
+    pub(super) last_packet: Nanos,
+}
+
+/// Stamps the moment of a packet's first record.
+struct FirstRecord<'a, D> {
+    downstream: &'a mut D,
+    clock: &'a Clock,
+    decoded: Nanos,
+}
+
+impl<D: Downstream> RecordSink for FirstRecord<'_, D> {
+    #[inline]
+    fn record(&mut self, record: &Record) {
+        if self.decoded.0 == 0 {
+            self.decoded = self.clock.now();
+            self.downstream.begin(self.decoded);
+        }
+        self.downstream.record(record);
+    }
+}
+
+impl<D: Downstream> Intake<D> {
+    /// Takes a packet of the feed at `slot`, received at `ts_recv`: a stamp of the kernel in a live
+    /// run, of the capture in a replay (`live` off).
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        (slot, line): (usize, u8),
+        ts_kernel: Option<Nanos>,
+        payload: &[u8],
+        live: bool,
+    ) {
+        let user = self.clock.now();
+        let ts_recv = ts_kernel.unwrap_or(user);
+        let slot = &mut self.feeds[slot];
+        let mut sink = FirstRecord {
+            downstream: &mut self.downstream,
+            clock: &self.clock,
+            decoded: Nanos(0),
+        };
+        slot.feed.datagram(line, ts_recv, payload, &mut sink);
+        let decoded = sink.decoded;
+        self.downstream.end_packet();
+        slot.last = user;
+        self.last_packet = user;
+        if live && let Some(kernel) = ts_kernel {
+            self.latency.record(Stage::KernelToUser, kernel, user);
+        }
+        if decoded.0 != 0 {
+            self.latency.record(Stage::Decode, user, decoded);
+            self.latency.record(Stage::Packet, user, self.clock.now());
+        }
+    }
+
+    /// Takes one message of a stream or file.
+    #[inline]
+    pub(super) fn one_message(
+        &mut self,
+        slot: usize,
+        session: &SessionName,
+        seq: Seq,
+        ts_recv: Option<Nanos>,
+        message: &[u8],
+    ) {
+        let user = self.clock.now();
+        let slot = &mut self.feeds[slot];
+        self.downstream.begin(user);
+        let ts_recv = ts_recv.unwrap_or(user);
+        slot.feed.message(session, seq, ts_recv, message, &mut self.downstream);
+        self.downstream.end_packet();
+        slot.last = user;
+        self.last_packet = user;
+    }
+
+    /// What is periodic and can wait: clock, ticks for silent feeds, figures.
+    pub(super) fn idle(&mut self, live: bool) {
+        self.clock.sync_if_due();
+        let now = self.clock.now();
+        if live {
+            for slot in &mut self.feeds {
+                if slot.tick_ns > 0 && slot.last.0 != 0 && now.since(slot.last) >= slot.tick_ns {
+                    slot.last = now;
+                    slot.feed.tick(now, &mut self.downstream);
+                    self.downstream.end_packet();
+                }
+            }
+        }
+        self.downstream.idle();
+        self.latency.publish_if_due(now);
+    }
+
+    /// Whether every feed said that its session is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.feeds.iter().all(|slot| slot.feed.has_ended())
+    }
+
+    /// A file of messages is over, and with it its session.
+    pub(super) fn end_of_file(&mut self) {
+        let now = self.clock.now();
+        for slot in &mut self.feeds {
+            slot.feed.end_of_session(now, &mut self.downstream);
+        }
+        self.downstream.end_packet();
+    }
+
+    /// Delivers what the feeds still hold.
+    pub(super) fn flush(&mut self) {
+        let now = self.clock.now();
+        for slot in &mut self.feeds {
+            slot.feed.flush(now, &mut self.downstream);
+        }
+        self.downstream.end_packet();
+    }
+
+    /// Every feed's number and counters.
+    pub(super) fn counters(&self) -> Vec<(usize, FeedCounters)> {
+        self.feeds.iter().map(|slot| (slot.index, slot.feed.counters())).collect()
+    }
+}
+
+impl<D: Downstream> SessionHandler for Intake<D> {
+    #[inline]
+    fn datagram(&mut self, socket: usize, ts_kernel: Option<Nanos>, payload: &[u8]) {
+        self.packet(self.sockets[socket], ts_kernel, payload, true);
+    }
+
+    #[inline]
+    fn message(&mut self, conn: usize, session: &SessionName, seq: Seq, payload: &[u8]) {
+        self.one_message(self.conns[conn], session, seq, None, payload);
+    }
+
+    fn ended(&mut self, conn: usize) {
+        let now = self.clock.now();
+        let slot = &mut self.feeds[self.conns[conn]];
+        slot.feed.end_of_session(now, &mut self.downstream);
+        self.downstream.end_packet();
+    }
+}

@@ -1,0 +1,222 @@
+//! From configuration to the parts of a run: chains, sinks, sockets, journals.
+//!
+//! Invariant: opens nothing; what it returns is plain values, or chains that have seen no record.
+
+use std::env;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use corelane_feeds::feed::{FeedConfig, Protocol};
+use corelane_feeds::record::StreamId;
+use corelane_feeds::soupbintcp::{Client, Credentials};
+use corelane_feeds::streams::book;
+use corelane_strategies::book::{L3Books, L3Options, LevelBooks};
+use corelane_strategies::chain::Chain;
+use corelane_strategies::registry::Registry;
+use corelane_strategies::strategy::Strategy;
+
+use super::soup::SoupClient;
+use crate::config::{Config, FeedSection, SinkFormat, SinkSection, SinkTarget, Source};
+use crate::egress::{EgressSpec, Format, SinkConfig, Target};
+use crate::journal::JournalConfig;
+use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
+
+/// The chain that a configuration asks for: the books its feeds need, then its strategies.
+///
+/// # Errors
+/// If a strategy refuses its settings.
+pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain> {
+    let mut strategies: Vec<Box<dyn Strategy>> = Vec::new();
+    for section in &config.strategies {
+        let built = registry.build(&section.kind, &section.params);
+        strategies.push(built.with_context(|| format!("strategy `{}`", section.name))?);
+    }
+    let wanted = |stream: StreamId| {
+        strategies.iter().any(|strategy| strategy.streams().contains(&stream))
+    };
+    let has = |protocol| config.feeds.iter().any(|feed| feed.protocol == protocol);
+    let mut books: Vec<Box<dyn Strategy>> = Vec::new();
+    if has(Protocol::Itch50) {
+        let publish_orders = wanted(book::Order::STREAM);
+        books.push(Box::new(L3Books::new(L3Options { publish_orders, ..L3Options::default() })));
+    }
+    if has(Protocol::IexDeep10) {
+        books.push(Box::new(LevelBooks::new(true)));
+    }
+    Ok(Chain::new(books, strategies))
+}
+
+/// How the feed of a section, the `index`th of the configuration, is read.
+#[must_use]
+pub fn feed_config(section: &FeedSection, index: usize) -> FeedConfig {
+    let lines = match &section.source {
+        Source::Lines { lines, .. } => lines.len() as u8,
+        Source::Soup { .. } | Source::Capture => 1,
+    };
+    FeedConfig {
+        feed: index as u8,
+        protocol: section.protocol,
+        transport: section.transport,
+        midnight: section.midnight,
+        lines,
+        hold_max: section.hold_max,
+    }
+}
+
+/// What one reactor opens, and to which feeds and lines its sockets and connections belong.
+pub(super) struct Wiring {
+    pub(super) spec: ReactorSpec,
+    /// Feed and line of every socket.
+    pub(super) sockets: Vec<(usize, u8)>,
+    /// Feed of every connection.
+    pub(super) conns: Vec<usize>,
+    pub(super) clients: Vec<SoupClient>,
+}
+
+/// The sockets and connections of a reactor.
+///
+/// # Errors
+/// If a password cannot be had.
+pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
+    let spec = ReactorSpec { backend: config.engine.backend, ..ReactorSpec::default() };
+    let mut wiring =
+        Wiring { spec, sockets: Vec::new(), conns: Vec::new(), clients: Vec::new() };
+    for (index, feed) in config.feeds.iter().enumerate() {
+        if feed.reactor != reactor {
+            continue;
+        }
+        match &feed.source {
+            Source::Lines { lines, interface, sender } => {
+                for (line, group) in lines.iter().enumerate() {
+                    let mut socket = SocketSpec::new(*group);
+                    socket.interface = interface.as_ref().map(|name| parse_interface(name));
+                    socket.source = match sender {
+                        Some(std::net::IpAddr::V4(sender)) => Some(*sender),
+                        Some(other) => {
+                            anyhow::bail!("feed `{}`: sender {other} is not IPv4", feed.name)
+                        }
+                        None => None,
+                    };
+                    socket.rcvbuf = usize::try_from(feed.rcvbuf_bytes).unwrap_or(usize::MAX);
+                    wiring.spec.sockets.push(socket);
+                    wiring.sockets.push((index, line as u8));
+                }
+            }
+            Source::Soup { connect, username, password_env, session } => {
+                let password = match password_env {
+                    Some(name) => env::var(name).with_context(|| {
+                        format!("feed `{}`: password variable {name}", feed.name)
+                    })?,
+                    None => String::new(),
+                };
+                let mut name = [b' '; 10];
+                for (place, byte) in name.iter_mut().zip(session.bytes()) {
+                    *place = byte;
+                }
+                let credentials = Credentials::new(username, &password);
+                wiring.clients.push(SoupClient::new(Client::new(credentials, name, 1)));
+                wiring.spec.conns.push(ConnSpec::new(*connect));
+                wiring.conns.push(index);
+            }
+            Source::Capture => {}
+        }
+    }
+    Ok(wiring)
+}
+
+fn parse_interface(name: &str) -> Interface {
+    match name.parse() {
+        Ok(interface) => interface,
+        Err(never) => match never {},
+    }
+}
+
+/// The sinks of a run: those that may block (files) or those that may not.
+pub(super) fn sinks(config: &Config, blocking: bool) -> Vec<SinkConfig> {
+    let sinks = config.sinks.iter().map(sink);
+    sinks.filter(|sink| sink.target.blocks() == blocking).collect()
+}
+
+fn sink(section: &SinkSection) -> SinkConfig {
+    SinkConfig {
+        name: section.name.clone(),
+        target: match &section.target {
+            SinkTarget::File(path) => Target::File(path.clone()),
+            SinkTarget::Tcp(address) => Target::Tcp(*address),
+            SinkTarget::Udp(address) => Target::Udp(*address),
+        },
+        format: match section.format {
+            SinkFormat::Json => Format::Json,
+            SinkFormat::Binary => Format::Binary,
+        },
+        streams: section.streams.clone(),
+        strategies: Vec::new(),
+        buffer_bytes: usize::try_from(section.buffer_bytes).unwrap_or(usize::MAX),
+        stamps: section.stamps,
+    }
+}
+
+/// What egress over some of the sinks needs to know.
+pub(super) fn egress_spec(
+    config: &Config,
+    sinks: Vec<SinkConfig>,
+    shards: usize,
+    live: bool,
+) -> EgressSpec {
+    EgressSpec {
+        sinks,
+        shards,
+        strategies: config.strategies.iter().map(|section| section.name.clone()).collect(),
+        ordered: shards > 1 && !live,
+        live,
+        ..EgressSpec::default()
+    }
+}
+
+/// The journal of a shard.
+pub(super) fn journal_config(config: &Config, dir: &Path, shard: usize) -> JournalConfig {
+    JournalConfig {
+        shard: shard as u16,
+        segment_bytes: usize::try_from(config.journal.segment_bytes).unwrap_or(usize::MAX),
+        service_cpu: config.engine.service_core,
+        config_hash: decision_hash(config),
+        ..JournalConfig::new(dir)
+    }
+}
+
+/// Names what decides: feeds and strategies, and nothing of where things come from or go to.
+fn decision_hash(config: &Config) -> u64 {
+    let feeds = config.feeds.iter().map(|feed| {
+        format!("{} {} {} {}\n", feed.name, feed.protocol, feed.midnight.0, feed.hold_max)
+    });
+    let strategies = config
+        .strategies
+        .iter()
+        .map(|strategy| format!("{} {} {:?}\n", strategy.name, strategy.kind, strategy.params));
+    let text: String = feeds.chain(strategies).collect();
+    // FNV-1a.
+    let start = 0xcbf2_9ce4_8422_2325u64;
+    text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<()> {
+    let earlier = match crate::journal::shard_dirs(dir) {
+        Ok(shards) => !shards.is_empty(),
+        Err(_) => false,
+    };
+    if !earlier {
+        return Ok(());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut name = dir.as_os_str().to_owned();
+    name.push(format!(".{}", now.as_millis()));
+    std::fs::rename(dir, &name)
+        .with_context(|| format!("cannot move the earlier journal {} away", dir.display()))?;
+    eprintln!("corelane: the earlier journal is kept as {}", Path::new(&name).display());
+    Ok(())
+}

@@ -1,0 +1,506 @@
+//! The service thread of a run: starts the others, collects what they measure, ends them in order.
+//!
+//! Invariant: threads end in the direction of the flow, each when all before it are gone: nothing
+//! that was received is lost on the way.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use corelane_feeds::feed::Feed;
+use corelane_feeds::record::Record;
+use corelane_feeds::units::Nanos;
+use corelane_strategies::registry::Registry;
+
+use super::intake::{Downstream, FeedSlot, Intake, Poll};
+use super::plan;
+use super::router::Router;
+use super::threads::{self, Orders, ReactorEnd};
+use super::{Input, Outcome, RunOptions, Speed};
+use crate::clock::Clock;
+use crate::config::{Config, Source, Topology};
+use crate::egress::{self, Egress, EgressStats};
+use crate::journal::JournalWriter;
+use crate::latency::LatencyCollector;
+use crate::reactor::Waiting;
+use crate::report::{self, RingReport, RunReport};
+use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
+use crate::shard::{ActionOut, OnFull, Shard, ShardConfig, ShardEnd};
+use crate::sys::affinity;
+
+/// The interval of histograms and of the interval log.
+const LATENCY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the service thread looks up.
+const LOOK_UP: Duration = Duration::from_millis(10);
+/// What sinks get at the end for what still waits.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Slots of a ring of actions.
+const ACTION_SLOTS: usize = 65_536;
+/// Actions that a live shard holds back while egress has no room.
+const ACTIONS_HELD_MAX: usize = 16_384;
+
+/// Where a shard's actions go: sinks on its own thread, the ring to the egress thread, or both.
+pub(super) struct Out {
+    pub(super) here: Option<Egress>,
+    shard_egress: Option<RecordProducer>,
+}
+
+impl ActionOut for Out {
+    #[inline]
+    fn push(&mut self, record: &Record) -> Result<(), Full> {
+        // The ring first: what it refuses comes again, and must not be sent here twice.
+        if let Some(ring) = &mut self.shard_egress {
+            ring.push(record)?;
+        }
+        if let Some(egress) = &mut self.here {
+            egress.take(0, record);
+        }
+        Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.shard_egress.as_ref().is_some_and(RecordProducer::is_abandoned)
+    }
+}
+
+impl Poll for Out {
+    fn poll(&mut self) {
+        if let Some(egress) = &mut self.here {
+            egress.poll();
+        }
+    }
+}
+
+/// The shape of a run, after topology and input are known.
+#[derive(Copy, Clone)]
+struct Shape {
+    fused: bool,
+    live: bool,
+    reactors: usize,
+    shards: usize,
+    waiting: Waiting,
+}
+
+impl Shape {
+    fn of(config: &Config, input: &Input) -> Self {
+        let live = matches!(input, Input::Live);
+        let reactors = if live { config.engine.reactors } else { 1 };
+        let fused = config.engine.topology == Topology::Fused && config.engine.reactors == reactors;
+        let shards = config.engine.shards;
+        let hot = if fused { reactors } else { reactors + shards };
+        let cores = affinity::allowed().map_or(1, |cpus| cpus.len());
+        Self { fused, live, reactors, shards, waiting: config.engine.wait.resolve(cores, hot) }
+    }
+}
+
+/// Everything that is set up before threads start.
+struct Setup<'a> {
+    config: &'a Config,
+    registry: &'a Registry,
+    shape: Shape,
+    latency: LatencyCollector,
+    rings: Vec<Arc<RingStats>>,
+    to_egress: Vec<RecordConsumer>,
+    orders: Orders,
+}
+
+type ShardThread = JoinHandle<anyhow::Result<ShardEnd<Out>>>;
+type FusedThread = JoinHandle<anyhow::Result<ReactorEnd<Shard<Out>>>>;
+type ReactorThread = JoinHandle<anyhow::Result<ReactorEnd<Router>>>;
+
+/// The threads of a run.
+#[derive(Default)]
+struct Threads {
+    fused: Vec<FusedThread>,
+    reactors: Vec<ReactorThread>,
+    shards: Vec<ShardThread>,
+    egress: Option<JoinHandle<EgressStats>>,
+}
+
+/// Runs until the input is over or `options` say so; returns what it came to.
+///
+/// # Errors
+/// If something cannot be opened, or a thread fails. A journal that failed on the way is in the
+/// outcome, with all that was counted until then.
+pub fn execute(
+    config: &Config,
+    registry: &Registry,
+    input: &Input,
+    options: &RunOptions,
+) -> anyhow::Result<Outcome> {
+    let shape = Shape::of(config, input);
+    let started_ns = Clock::new().now().0;
+    if config.journal.enabled {
+        plan::keep_earlier_journal(&config.journal.dir)?;
+    }
+    if shape.live && config.feeds.iter().all(|feed| feed.source == Source::Capture) {
+        anyhow::bail!("no feed of this configuration has `lines` or `connect`: nothing to receive");
+    }
+    let (ready, readiness) = mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let orders = Orders {
+        core: None,
+        waiting: shape.waiting,
+        stop: Arc::clone(&stop),
+        ready,
+        until_end: options.until_end,
+        idle_exit_ns: options.idle_exit_ns,
+    };
+    let mut latency = LatencyCollector::new(LATENCY_INTERVAL, Clock::new().now());
+    if let Some(path) = &config.report.hlog {
+        latency.log_to(path).with_context(|| format!("interval log {}", path.display()))?;
+    }
+    let (rings, to_egress) = (Vec::new(), Vec::new());
+    let mut setup = Setup { config, registry, shape, latency, rings, to_egress, orders };
+    let mut threads = Threads::default();
+    let started = start(&mut setup, input, &mut threads);
+    let started = started.and_then(|count| await_ready(&readiness, count));
+    if started.is_err() {
+        stop.store(true, Ordering::Relaxed);
+    }
+    let begun = Instant::now();
+    if let (Ok(choices), Some(path)) = (&started, &options.ready_file) {
+        fs::write(path, choices.join("\n"))
+            .with_context(|| format!("ready file {}", path.display()))?;
+    }
+    supervise(&mut setup.latency, &threads, options, &stop)?;
+    let ended = end(threads, &setup);
+    // Why a thread could not start says more than that it ended.
+    let choices = started?;
+    let mut outcome = ended?;
+    let report = &mut outcome.report;
+    report.wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    describe(&setup, &choices, started_ns, report);
+    if report.ended.is_empty() {
+        report.ended = why_ended(&setup.shape, options).to_owned();
+    }
+    finish_latency(config, &mut setup.latency, &mut outcome)?;
+    Ok(outcome)
+}
+
+/// What is known of a run besides what its threads counted.
+fn describe(setup: &Setup<'_>, choices: &[String], started_ns: u64, report: &mut RunReport) {
+    let (config, shape) = (setup.config, setup.shape);
+    report.command = if shape.live { "run" } else { "replay" }.to_owned();
+    report.name.clone_from(&config.name);
+    report.version = env!("CARGO_PKG_VERSION").to_owned();
+    report.started_ns = started_ns;
+    report.topology = if shape.fused { "fused" } else { "pipelined" }.to_owned();
+    report.waiting = shape.waiting.to_string();
+    report.memory_peak_bytes = report::memory_peak_bytes();
+    report.rings = setup.rings.iter().map(|stats| RingReport::from(&**stats)).collect();
+    let chosen = choices.iter().filter(|choice| !choice.is_empty());
+    for (reactor, choice) in report.reactors.iter_mut().zip(chosen) {
+        let (backend, why) = choice.split_once(": ").unwrap_or((choice, ""));
+        backend.trim_start_matches("receive backend ").clone_into(&mut reactor.backend);
+        why.clone_into(&mut reactor.why);
+    }
+}
+
+fn why_ended(shape: &Shape, options: &RunOptions) -> &'static str {
+    if options.stop.load(Ordering::Relaxed) {
+        "a signal"
+    } else if !shape.live {
+        "end of the capture"
+    } else if options.until_end {
+        "end of the sessions"
+    } else {
+        "time or silence"
+    }
+}
+
+fn finish_latency(
+    config: &Config,
+    latency: &mut LatencyCollector,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let report = &mut outcome.report;
+    report.latency = latency.finish(Clock::new().now()).context("interval log")?;
+    if let Some(folder) = &config.report.hgrm {
+        let paths = latency.write_hgrm(folder);
+        for path in paths.with_context(|| format!("histograms {}", folder.display()))? {
+            report.files.push((path.display().to_string(), "percentiles".to_owned()));
+        }
+    }
+    if let Some(path) = &config.report.hlog {
+        report.files.push((path.display().to_string(), "interval log".to_owned()));
+    }
+    Ok(())
+}
+
+/// Starts every thread; returns how many will say that they are ready.
+fn start(setup: &mut Setup<'_>, input: &Input, threads: &mut Threads) -> anyhow::Result<usize> {
+    let shape = setup.shape;
+    let mut outs = Vec::new();
+    for shard in 0..shape.shards {
+        outs.push(setup.out(shard)?);
+    }
+    let files = plan::sinks(setup.config, true);
+    let off_core = if shape.fused { files } else { all_sinks(setup.config) };
+    if !setup.to_egress.is_empty() {
+        let spec = plan::egress_spec(setup.config, off_core, shape.shards, shape.live);
+        let mut egress = Egress::open(&spec)?;
+        egress.measure(setup.latency.recorder());
+        let rings = std::mem::take(&mut setup.to_egress);
+        let waiting = shape.waiting;
+        threads.egress = Some(spawn("egress", move || {
+            // Egress is no hot thread: it gives way to those that are.
+            let waiting = if waiting == Waiting::Spin { Waiting::Yield } else { waiting };
+            egress::run(egress, rings, waiting, PATIENCE)
+        })?);
+    }
+    if shape.fused {
+        start_fused(setup, input, outs, threads)?;
+        return Ok(shape.reactors);
+    }
+    start_pipelined(setup, input, outs, threads)?;
+    Ok(shape.reactors + shape.shards)
+}
+
+fn all_sinks(config: &Config) -> Vec<egress::SinkConfig> {
+    let mut sinks = plan::sinks(config, true);
+    sinks.extend(plan::sinks(config, false));
+    sinks
+}
+
+fn start_fused(
+    setup: &mut Setup<'_>,
+    input: &Input,
+    outs: Vec<Out>,
+    threads: &mut Threads,
+) -> anyhow::Result<()> {
+    for (reactor, out) in outs.into_iter().enumerate() {
+        let shard = setup.shard(reactor, out)?;
+        let core = setup.config.engine.reactor_cores.get(reactor).copied();
+        let thread = setup.start_reactor(reactor, core, input, shard)?;
+        threads.fused.push(thread);
+    }
+    Ok(())
+}
+
+fn start_pipelined(
+    setup: &mut Setup<'_>,
+    input: &Input,
+    outs: Vec<Out>,
+    threads: &mut Threads,
+) -> anyhow::Result<()> {
+    let slots = setup.config.engine.ring_slots;
+    let mut producers: Vec<Vec<RecordProducer>> =
+        (0..setup.shape.reactors).map(|_| Vec::new()).collect();
+    for (number, out) in outs.into_iter().enumerate() {
+        let mut consumers = Vec::new();
+        for (reactor, producers) in producers.iter_mut().enumerate() {
+            let (producer, consumer) = ring::new(&format!("feed{reactor}_shard{number}"), slots);
+            setup.rings.push(Arc::clone(producer.stats()));
+            producers.push(producer);
+            consumers.push(consumer);
+        }
+        let shard = setup.shard(number, out)?;
+        let mut orders = setup.orders.clone();
+        orders.core = setup.config.engine.shard_cores.get(number).copied();
+        let run = move || threads::decide(&orders, consumers, shard);
+        threads.shards.push(spawn(&format!("shard-{number}"), run)?);
+    }
+    for (reactor, producers) in producers.into_iter().enumerate() {
+        let core = setup.config.engine.reactor_cores.get(reactor).copied();
+        let router = Router::new(producers);
+        threads.reactors.push(setup.start_reactor(reactor, core, input, router)?);
+    }
+    Ok(())
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<JoinHandle<T>> {
+    let builder = thread::Builder::new().name(name.to_owned());
+    builder.spawn(run).with_context(|| format!("starting thread {name}"))
+}
+
+impl Setup<'_> {
+    /// Where the actions of a shard go.
+    fn out(&mut self, shard: usize) -> anyhow::Result<Out> {
+        let mut out = Out { here: None, shard_egress: None };
+        let here = if self.shape.fused { plan::sinks(self.config, false) } else { Vec::new() };
+        if !here.is_empty() {
+            let spec = plan::egress_spec(self.config, here, 1, self.shape.live);
+            let mut egress = Egress::open(&spec)?;
+            egress.measure(self.latency.recorder());
+            out.here = Some(egress);
+        }
+        let off_core = if self.shape.fused {
+            !plan::sinks(self.config, true).is_empty()
+        } else {
+            !self.config.sinks.is_empty()
+        };
+        if off_core {
+            let (producer, consumer) = ring::new(&format!("shard{shard}_egress"), ACTION_SLOTS);
+            self.rings.push(Arc::clone(producer.stats()));
+            self.to_egress.push(consumer);
+            out.shard_egress = Some(producer);
+        }
+        Ok(out)
+    }
+
+    fn shard(&mut self, number: usize, out: Out) -> anyhow::Result<Shard<Out>> {
+        let chain = plan::build_chain(self.config, self.registry)?;
+        let journal = if self.config.journal.enabled {
+            let config = plan::journal_config(self.config, &self.config.journal.dir, number);
+            Some(JournalWriter::create(&config)?)
+        } else {
+            None
+        };
+        let on_full =
+            if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
+        let marks = self.shape.shards > 1 && !self.shape.live;
+        let mut shard = Shard::new(chain, journal, out, ShardConfig { on_full, marks });
+        shard.measure(Clock::new(), self.latency.recorder(), self.shape.live);
+        Ok(shard)
+    }
+
+    fn start_reactor<D: Downstream + Send + 'static>(
+        &mut self,
+        reactor: usize,
+        core: Option<usize>,
+        input: &Input,
+        downstream: D,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<ReactorEnd<D>>>> {
+        let mut orders = self.orders.clone();
+        orders.core = core;
+        let mut intake = self.intake(reactor, downstream);
+        let name = format!("reactor-{reactor}");
+        match input {
+            Input::Live => {
+                let wiring = plan::wire(self.config, reactor)?;
+                let slot = |feed: &usize| intake.feeds.iter().position(|slot| slot.index == *feed);
+                let sockets = wiring.sockets.iter();
+                intake.sockets =
+                    sockets.filter_map(|(feed, line)| Some((slot(feed)?, *line))).collect();
+                intake.conns = wiring.conns.iter().filter_map(slot).collect();
+                spawn(&name, move || threads::receive(&orders, wiring, intake))
+            }
+            Input::Capture { path, speed } => {
+                let (path, speed): (_, Speed) = (path.clone(), *speed);
+                let routes = self.routes();
+                spawn(&name, move || threads::replay(&orders, &path, speed, &routes, intake))
+            }
+        }
+    }
+
+    /// The feeds of a reactor; all of them if it reads a capture.
+    fn intake<D>(&mut self, reactor: usize, downstream: D) -> Intake<D> {
+        let feeds = self.config.feeds.iter().enumerate();
+        let own = feeds.filter(|(_, feed)| !self.shape.live || feed.reactor == reactor);
+        let slot = |(index, section): (usize, &crate::config::FeedSection)| FeedSlot {
+            index,
+            feed: Feed::new(&plan::feed_config(section, index)),
+            tick_ns: section.tick_ns,
+            last: Nanos(0),
+        };
+        Intake {
+            feeds: own.map(slot).collect(),
+            sockets: Vec::new(),
+            conns: Vec::new(),
+            downstream,
+            clock: Clock::new(),
+            latency: self.latency.recorder(),
+            last_packet: Nanos(0),
+        }
+    }
+
+    /// Which destination of a capture is which feed's line.
+    fn routes(&self) -> Vec<(SocketAddr, usize, u8)> {
+        let mut routes = Vec::new();
+        for (index, feed) in self.config.feeds.iter().enumerate() {
+            if let Source::Lines { lines, .. } = &feed.source {
+                let numbered = lines.iter().enumerate();
+                routes.extend(numbered.map(|(line, address)| (*address, index, line as u8)));
+            }
+        }
+        routes
+    }
+}
+
+/// Waits until every hot thread has said that it is ready, or why not.
+fn await_ready(
+    readiness: &Receiver<Result<String, anyhow::Error>>,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
+    (0..count).map(|_| readiness.recv().context("a thread ended before it was ready")?).collect()
+}
+
+/// Collects figures and passes on what ends the run, until the input threads are gone.
+fn supervise(
+    latency: &mut LatencyCollector,
+    threads: &Threads,
+    options: &RunOptions,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let clock = Clock::new();
+    let limit = Duration::from_nanos(options.duration_ns);
+    loop {
+        let receiving = threads.fused.iter().any(|thread| !thread.is_finished())
+            || threads.reactors.iter().any(|thread| !thread.is_finished());
+        if !receiving {
+            return Ok(());
+        }
+        let over = options.duration_ns > 0 && begun.elapsed() >= limit;
+        if over || options.stop.load(Ordering::Relaxed) {
+            stop.store(true, Ordering::Relaxed);
+        }
+        latency.collect(clock.now()).context("interval log")?;
+        thread::sleep(LOOK_UP);
+    }
+}
+
+/// Joins the threads in the order of the flow.
+fn end(threads: Threads, setup: &Setup<'_>) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut failed = None;
+    for thread in threads.fused {
+        match join(thread).and_then(|ended| ended) {
+            Ok(ended) => {
+                let shard = outcome.add_reactor(ended, setup.config);
+                outcome.add_shard(shard.finish(), setup.config);
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    for thread in threads.reactors {
+        match join(thread).and_then(|ended| ended) {
+            Ok(ended) => drop(outcome.add_reactor(ended, setup.config)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    for thread in threads.shards {
+        match join(thread).and_then(|ended| ended) {
+            Ok(ended) => outcome.add_shard(ended, setup.config),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(thread) = threads.egress {
+        match join(thread) {
+            Ok(stats) => outcome.report.add_egress(stats),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
+}
+
+fn join<T>(thread: JoinHandle<T>) -> anyhow::Result<T> {
+    let name = thread.thread().name().unwrap_or("a thread").to_owned();
+    thread.join().map_err(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str);
+        let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+        anyhow::anyhow!("{name} panicked: {what}")
+    })
+}

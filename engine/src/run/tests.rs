@@ -1,0 +1,1 @@
+//! Runs over generated sessions: both topologies, both speeds, live over loopback.

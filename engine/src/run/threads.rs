@@ -1,0 +1,311 @@
+//! The hot threads: reactors over sockets, one over a capture, shards.
+//!
+//! Invariant: a thread says that it is ready, or why not, exactly once; it ends when it is told to,
+//! when its input is over, or when downstream cannot go on, and then hands back what it counted.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::Context;
+use corelane_feeds::capture::{LinkType, Packet, Payload, Skipped, decode};
+use corelane_feeds::feed::{BINARY_FILE_SESSION, FeedCounters};
+use corelane_feeds::units::{Nanos, Seq};
+
+use super::intake::{Downstream, Intake};
+use super::plan::Wiring;
+use super::{ReplayCounters, Speed};
+use crate::capture_file::Capture;
+use crate::reactor::Sessions;
+use crate::reactor::{Backend, Counters, Idle, OpenSocket, Reactor, Waiting};
+use crate::report::SocketReport;
+use crate::ring::RecordConsumer;
+use crate::shard::{ActionOut, Shard, ShardEnd};
+use crate::sys::affinity;
+
+/// Polls between two moments for what can wait, on a thread that is never idle.
+const BUSY_ROUNDS: u32 = 512;
+/// Frames of a capture between two such moments.
+const REPLAY_ROUNDS: u32 = 4_096;
+/// Records that a shard takes from one ring before the next one has its turn.
+const DRAIN_MAX: usize = 256;
+/// Sleep of a shard that parks: what a lone record waits at most.
+const PARK: Duration = Duration::from_micros(50);
+/// A replay that is ahead of its schedule by less than this spins.
+const SPIN_NS: u64 = 100_000;
+
+/// What every hot thread is told.
+#[derive(Clone)]
+pub(super) struct Orders {
+    /// Kernel CPU id to run on.
+    pub(super) core: Option<usize>,
+    pub(super) waiting: Waiting,
+    /// End soon.
+    pub(super) stop: Arc<AtomicBool>,
+    /// Told once: ready, or why not.
+    pub(super) ready: Sender<Result<String, anyhow::Error>>,
+    /// End when every feed's session is over.
+    pub(super) until_end: bool,
+    /// End after so much silence, once something was received; 0 never.
+    pub(super) idle_exit_ns: u64,
+}
+
+impl Orders {
+    fn pin(&self) -> anyhow::Result<()> {
+        match self.core {
+            Some(core) => affinity::pin(core).with_context(|| format!("pinning to CPU {core}")),
+            None => Ok(()),
+        }
+    }
+
+    fn told_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What a reactor hands back.
+pub(super) struct ReactorEnd<D> {
+    pub(super) downstream: D,
+    pub(super) feeds: Vec<(usize, FeedCounters)>,
+    pub(super) received: Counters,
+    pub(super) sockets: Vec<SocketReport>,
+    pub(super) replay: Option<ReplayCounters>,
+}
+
+/// Receives from sockets and connections until told to stop.
+pub(super) fn receive<D: Downstream>(
+    orders: &Orders,
+    wiring: Wiring,
+    mut intake: Intake<D>,
+) -> anyhow::Result<ReactorEnd<D>> {
+    let opened = orders.pin().and_then(|()| Ok(Reactor::open(&wiring.spec)?));
+    let mut reactor = match opened {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            let _ = orders.ready.send(Err(error));
+            anyhow::bail!("a reactor could not start");
+        }
+    };
+    let choice = reactor.choice().to_string();
+    let _ = orders.ready.send(Ok(choice));
+    let mut sessions = Sessions::new(wiring.clients);
+    let mut idle = Idle::new(orders.waiting);
+    let mut rounds = 0u32;
+    loop {
+        let done = sessions.poll(&mut reactor, &mut intake)?;
+        rounds += 1;
+        if !idle.after(done, &mut reactor)? && rounds < BUSY_ROUNDS {
+            continue;
+        }
+        rounds = 0;
+        intake.idle(true);
+        sessions.on_time(intake.clock.now(), &mut reactor, &mut intake);
+        if done == 0 && ends(orders, &intake) || intake.downstream.has_failed() {
+            break;
+        }
+    }
+    intake.flush();
+    reactor.refresh_drops();
+    let socket = |open: &OpenSocket| SocketReport {
+        address: open.local.to_string(),
+        rcvbuf_got: open.rcvbuf_got as u64,
+        rcvbuf_asked: open.rcvbuf_asked as u64,
+        kernel_drops: open.kernel_drops,
+    };
+    Ok(ReactorEnd {
+        feeds: intake.counters(),
+        received: *reactor.counters(),
+        sockets: reactor.sockets().iter().map(socket).collect(),
+        replay: None,
+        downstream: intake.downstream,
+    })
+}
+
+/// Whether a reactor that found nothing to receive is to end.
+fn ends<D: Downstream>(orders: &Orders, intake: &Intake<D>) -> bool {
+    let silent = intake.clock.now().since(intake.last_packet);
+    let began = intake.last_packet.0 != 0;
+    orders.told_to_stop()
+        || orders.until_end && began && intake.has_ended()
+        || orders.idle_exit_ns > 0 && began && silent >= orders.idle_exit_ns
+}
+
+/// Reads a capture as if it were received.
+pub(super) fn replay<D: Downstream>(
+    orders: &Orders,
+    path: &PathBuf,
+    speed: Speed,
+    routes: &[(SocketAddr, usize, u8)],
+    mut intake: Intake<D>,
+) -> anyhow::Result<ReactorEnd<D>> {
+    let opened = orders.pin().and_then(|()| Capture::open(path));
+    let mut capture = match opened {
+        Ok(capture) => capture,
+        Err(error) => {
+            let _ = orders.ready.send(Err(error));
+            anyhow::bail!("the capture could not be opened");
+        }
+    };
+    let _ = orders.ready.send(Ok(format!("capture {}", path.display())));
+    let mut replay = ReplayCounters::default();
+    let mut pace = Pace { speed, start: None };
+    let mut rounds = 0;
+    match &mut capture {
+        Capture::Packets(packets) => {
+            while let Some(frame) = packets.next_frame()? {
+                replay.frames += 1;
+                if frame.is_truncated() {
+                    replay.truncated += 1;
+                    continue;
+                }
+                pace.wait(frame.ts, &intake, orders);
+                route(frame.link, frame.ts, frame.bytes, routes, &mut intake, &mut replay);
+                rounds += 1;
+                if rounds >= REPLAY_ROUNDS {
+                    rounds = 0;
+                    intake.idle(false);
+                    if orders.told_to_stop() || intake.downstream.has_failed() {
+                        break;
+                    }
+                }
+            }
+            replay.cut_bytes = packets.cut_bytes() as u64;
+        }
+        Capture::Messages(messages) => {
+            while let Some((seq, message)) = messages.next_message()? {
+                replay.frames += 1;
+                let ts = message_time(message);
+                pace.wait(ts, &intake, orders);
+                intake.one_message(0, BINARY_FILE_SESSION, Seq(seq), Some(ts), message);
+                rounds += 1;
+                if rounds >= REPLAY_ROUNDS {
+                    rounds = 0;
+                    intake.idle(false);
+                    if orders.told_to_stop() || intake.downstream.has_failed() {
+                        break;
+                    }
+                }
+            }
+            replay.cut_bytes = messages.cut_bytes() as u64;
+            intake.end_of_file();
+        }
+    }
+    intake.flush();
+    intake.idle(false);
+    Ok(ReactorEnd {
+        feeds: intake.counters(),
+        received: Counters::default(),
+        sockets: Vec::new(),
+        replay: Some(replay),
+        downstream: intake.downstream,
+    })
+}
+
+/// The time of an ITCH message as a file has it: nanoseconds since midnight.
+fn message_time(message: &[u8]) -> Nanos {
+    let Some([a, b, c, d, e, f]) = message.get(5..11).and_then(|t| t.first_chunk::<6>()) else {
+        return Nanos(0);
+    };
+    Nanos(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]))
+}
+
+/// Gives a frame's payload to the feed that its destination belongs to.
+#[inline]
+fn route<D: Downstream>(
+    link: LinkType,
+    ts: Nanos,
+    bytes: &[u8],
+    routes: &[(SocketAddr, usize, u8)],
+    intake: &mut Intake<D>,
+    replay: &mut ReplayCounters,
+) {
+    match decode(link, bytes) {
+        Ok(Packet { destination, payload: Payload::Udp(payload), .. }) => {
+            let found = routes.iter().find(|(address, _, _)| *address == destination);
+            let place = match found {
+                Some((_, slot, line)) => (*slot, *line),
+                // One feed alone takes whatever the capture has, on whichever group it was.
+                None if intake.feeds.len() == 1 => (0, 0),
+                None => {
+                    replay.unrouted += 1;
+                    return;
+                }
+            };
+            intake.packet(place, Some(ts), payload, false);
+        }
+        Ok(Packet { payload: Payload::Tcp { .. }, .. }) => replay.tcp += 1,
+        Err(Skipped::Fragment) => replay.fragments += 1,
+        Err(Skipped::Truncated) => replay.truncated += 1,
+        Err(Skipped::UnknownLink | Skipped::NotIp | Skipped::OtherProtocol(_)) => {
+            replay.other += 1;
+        }
+    }
+}
+
+/// Holds a replay to its schedule, anchored to a fixed start so that no drift adds up.
+struct Pace {
+    speed: Speed,
+    /// Time of the capture and of this machine at the first frame.
+    start: Option<(Nanos, Nanos)>,
+}
+
+impl Pace {
+    #[inline]
+    fn wait<D: Downstream>(&mut self, ts: Nanos, intake: &Intake<D>, orders: &Orders) {
+        let Speed::Times(times) = self.speed else { return };
+        let now = intake.clock.now();
+        let (first, begun) = *self.start.get_or_insert((ts, now));
+        let due = begun.0.saturating_add((ts.since(first) as f64 / times) as u64);
+        loop {
+            let left = due.saturating_sub(intake.clock.now().0);
+            if left == 0 || orders.told_to_stop() {
+                return;
+            }
+            if left > SPIN_NS {
+                // Short enough that a stop is noticed.
+                let nap = (left - SPIN_NS / 2).min(50_000_000);
+                std::thread::sleep(Duration::from_nanos(nap));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// Decides over what its rings bring until every reactor is gone.
+pub(super) fn decide<O: ActionOut>(
+    orders: &Orders,
+    mut feed_shard: Vec<RecordConsumer>,
+    mut shard: Shard<O>,
+) -> anyhow::Result<ShardEnd<O>> {
+    if let Err(error) = orders.pin() {
+        let _ = orders.ready.send(Err(error));
+        anyhow::bail!("a shard could not start");
+    }
+    let _ = orders.ready.send(Ok(String::new()));
+    let mut rounds = 0u32;
+    loop {
+        // Asked before draining: what was pushed before the end is then seen below.
+        let gone = feed_shard.iter().all(RecordConsumer::is_abandoned);
+        let taken: usize = feed_shard.iter_mut().map(|ring| shard.drain(ring, DRAIN_MAX)).sum();
+        if taken == 0 && gone || shard.failure().is_some() {
+            break;
+        }
+        rounds += 1;
+        if rounds >= BUSY_ROUNDS || taken == 0 {
+            rounds = 0;
+            shard.idle();
+        }
+        if taken == 0 {
+            match orders.waiting {
+                Waiting::Spin => std::hint::spin_loop(),
+                Waiting::Yield | Waiting::Auto => std::thread::yield_now(),
+                Waiting::Park => std::thread::sleep(PARK),
+            }
+        }
+    }
+    Ok(shard.finish())
+}
