@@ -511,6 +511,7 @@ impl Feed {
             stamp.flags = FLAG_AFTER_GAP;
         }
         self.counters.messages += 1;
+        sink.message(Seq(seq), message);
         let (records, ts_event) = (&mut self.counters.records, &mut self.ts_event);
         let after_gap = &mut self.after_gap;
         let mut counted = |record: &Record| {

@@ -22,6 +22,7 @@
 compile_error!("records are little-endian in memory, in the journal and on the wire");
 
 pub mod capture;
+pub mod detect;
 pub mod feed;
 pub mod iex;
 pub mod iextp;

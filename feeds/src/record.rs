@@ -309,6 +309,13 @@ pub trait View: FromBytes + IntoBytes + KnownLayout + Immutable + Copy {
 pub trait RecordSink {
     /// Takes one record. It is valid only during the call.
     fn record(&mut self, record: &Record);
+
+    /// Sees the bytes of a message of the feed's sequence, before the record it may give. For tools
+    /// that look at the wire; it costs nothing where it is not implemented.
+    #[inline]
+    fn message(&mut self, seq: Seq, bytes: &[u8]) {
+        let _ = (seq, bytes);
+    }
 }
 
 impl<F: FnMut(&Record)> RecordSink for F {

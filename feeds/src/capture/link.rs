@@ -4,7 +4,7 @@
 //! Invariant: fragments and frames that were cut are told apart from what cannot be read; a payload
 //! is never longer than the IP and UDP lengths say, so that Ethernet padding is no payload.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::LinkType;
 
@@ -135,13 +135,19 @@ fn ipv6(bytes: &[u8]) -> Result<Packet<'_>, Skipped> {
     if header[0] >> 4 != 6 {
         return Err(Skipped::NotIp);
     }
-    let length = usize::from(be16(bytes, 4)?);
-    let mut body = bytes.get(40..40 + length).ok_or(Skipped::Truncated)?;
+    // A length of 0 is a jumbogram's or a segmentation offload's.
+    let end = match usize::from(be16(bytes, 4)?) {
+        0 => bytes.len(),
+        length => 40 + length,
+    };
+    let mut body = bytes.get(40..end).ok_or(Skipped::Truncated)?;
     let mut next = header[6];
     for _ in 0..HEADERS_MAX {
         let skip = match next {
             // Hop-by-hop, routing, destination options: length in 8-byte words less one.
             0 | 43 | 60 => (usize::from(*body.get(1).ok_or(Skipped::Truncated)?) + 1) * 8,
+            // A fragment header without an offset and without more to come is a whole packet.
+            44 if be16(body, 2)? & 0xfff9 == 0 => 8,
             44 => return Err(Skipped::Fragment),
             // Authentication: length in 4-byte words less two.
             51 => (usize::from(*body.get(1).ok_or(Skipped::Truncated)?) + 2) * 4,

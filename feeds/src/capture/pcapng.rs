@@ -20,6 +20,11 @@ const OPTION_TSOFFSET: u16 = 14;
 const INTERFACES_MAX: usize = 4_096;
 /// Bytes around a block's body: type, length, length again.
 const BLOCK_BYTES: usize = 12;
+/// Where a block's body begins.
+const BODY_OFFSET: usize = 8;
+/// Bytes of a packet block's body before the packet.
+const PACKET_BYTES: usize = 20;
+const PACKET_BLOCKS: [u32; 3] = [BLOCK_PACKET_OBSOLETE, BLOCK_SIMPLE, BLOCK_ENHANCED];
 
 #[derive(Copy, Clone)]
 struct Interface {
@@ -34,10 +39,17 @@ struct Interface {
 pub(super) struct PcapNg {
     order: Order,
     interfaces: Vec<Interface>,
+    /// Bytes left of a block that is not looked at.
+    skip: usize,
 }
 
 impl PcapNg {
     pub(super) fn step(&mut self, bytes: &[u8], offset: u64) -> Result<Step, CaptureError> {
+        if self.skip > 0 && !bytes.is_empty() {
+            let taken = self.skip.min(bytes.len());
+            self.skip -= taken;
+            return Ok(Step::Skip(taken));
+        }
         if bytes.len() < BLOCK_BYTES {
             return Ok(Step::More);
         }
@@ -49,22 +61,33 @@ impl PcapNg {
                 _ => return Err(CaptureError::BadByteOrder { offset }),
             };
         }
+        let kind = self.order.u32(bytes, 0);
         let length = self.order.u32(bytes, 4) as usize;
-        if length < BLOCK_BYTES || !length.is_multiple_of(4) || length > FRAME_BYTES_MAX + 64 {
-            return Err(CaptureError::BadLength { offset, length: length as u64 });
+        let bad = CaptureError::BadLength { offset, length: length as u64 };
+        if length < BLOCK_BYTES || !length.is_multiple_of(4) {
+            return Err(bad);
+        }
+        if length > FRAME_BYTES_MAX {
+            // What other blocks hold (names, secrets, statistics) is not waited for.
+            let wanted = section || kind == BLOCK_INTERFACE || PACKET_BLOCKS.contains(&kind);
+            self.skip = length;
+            return if wanted { Err(bad) } else { Ok(Step::Skip(0)) };
         }
         if bytes.len() < length {
             return Ok(Step::More);
         }
-        let body = &bytes[8..length - 4];
+        if self.order.u32(bytes, length - 4) as usize != length {
+            return Err(bad);
+        }
+        let body = &bytes[BODY_OFFSET..length - 4];
         if section {
             self.interfaces.clear();
             return Ok(Step::Skip(length));
         }
-        match self.order.u32(bytes, 0) {
+        match kind {
             BLOCK_INTERFACE => self.describe(body, offset)?,
-            BLOCK_ENHANCED => return self.enhanced(body, length, offset, 0),
-            BLOCK_PACKET_OBSOLETE => return self.obsolete(body, length, offset),
+            BLOCK_ENHANCED => return self.packet(body, length, offset, false),
+            BLOCK_PACKET_OBSOLETE => return self.packet(body, length, offset, true),
             BLOCK_SIMPLE => return self.simple(body, length, offset),
             _ => {}
         }
@@ -102,58 +125,34 @@ impl PcapNg {
         found.ok_or(CaptureError::UnknownInterface { offset, interface: number })
     }
 
-    fn enhanced(
+    /// An enhanced packet; the obsolete one differs by an interface number of 16 bits, which shares
+    /// its word with a count of drops.
+    fn packet(
         &self,
         body: &[u8],
-        length: usize,
+        block_bytes: usize,
         offset: u64,
-        interface_shift: u32,
+        obsolete: bool,
     ) -> Result<Step, CaptureError> {
-        if body.len() < 20 {
-            return Err(CaptureError::BadLength { offset, length: length as u64 });
+        let field = |at| self.order.u32(body, at);
+        if body.len() < PACKET_BYTES {
+            return Err(CaptureError::BadLength { offset, length: block_bytes as u64 });
         }
-        let interface = self.interface(self.order.u32(body, 0) >> interface_shift, offset)?;
-        let stamp = u64::from(self.order.u32(body, 4)) << 32 | u64::from(self.order.u32(body, 8));
-        let captured = self.order.u32(body, 12) as usize;
-        if captured > body.len() - 20 {
+        let captured = field(12) as usize;
+        if captured > body.len() - PACKET_BYTES {
             return Err(CaptureError::BadLength { offset, length: captured as u64 });
         }
-        let (link, wire_bytes) = (interface.link, self.order.u32(body, 16));
-        let ts = interface.time(stamp);
+        let number = if obsolete { u32::from(self.order.u16(body, 0)) } else { field(0) };
+        let interface = self.interface(number, offset)?;
+        let start = BODY_OFFSET + PACKET_BYTES;
         Ok(Step::Frame(Found {
-            taken: length,
-            ts,
-            link,
-            wire_bytes,
-            start: 28,
-            end: 28 + captured,
+            taken: block_bytes,
+            ts: interface.time(u64::from(field(4)) << 32 | u64::from(field(8))),
+            link: interface.link,
+            wire_bytes: field(16),
+            start,
+            end: start + captured,
         }))
-    }
-
-    /// As the enhanced block, but the interface number has 16 bits and shares its word with a
-    /// count of drops.
-    fn obsolete(&self, body: &[u8], length: usize, offset: u64) -> Result<Step, CaptureError> {
-        if body.len() < 20 {
-            return Err(CaptureError::BadLength { offset, length: length as u64 });
-        }
-        match self.order {
-            Order::Big => self.enhanced(body, length, offset, 16),
-            Order::Little => {
-                let mut copy = [0u8; 20];
-                copy.copy_from_slice(&body[..20]);
-                copy[2..4].fill(0);
-                let captured = self.order.u32(body, 12) as usize;
-                if captured > body.len() - 20 {
-                    return Err(CaptureError::BadLength { offset, length: captured as u64 });
-                }
-                let interface = self.interface(self.order.u32(&copy, 0), offset)?;
-                let (high, low) = (self.order.u32(body, 4), self.order.u32(body, 8));
-                let ts = interface.time(u64::from(high) << 32 | u64::from(low));
-                let (link, wire_bytes) = (interface.link, self.order.u32(body, 16));
-                let end = 28 + captured;
-                Ok(Step::Frame(Found { taken: length, ts, link, wire_bytes, start: 28, end }))
-            }
-        }
     }
 
     /// A packet without a time, of the first interface, as long as its snap length allows.
@@ -179,6 +178,12 @@ fn units(resolution: u8) -> Option<u64> {
 
 impl Interface {
     fn time(&self, stamp: u64) -> Nanos {
+        // What nearly every file has needs no wide division.
+        match (self.units, self.offset_seconds) {
+            (1_000_000_000, 0) => return Nanos(stamp),
+            (1_000_000, 0) => return Nanos(stamp.saturating_mul(1_000)),
+            _ => {}
+        }
         let ns = u128::from(stamp) * 1_000_000_000 / u128::from(self.units);
         let ns = i128::try_from(ns).unwrap_or(i128::MAX);
         let ns = ns.saturating_add(i128::from(self.offset_seconds) * 1_000_000_000);

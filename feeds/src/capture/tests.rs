@@ -99,6 +99,66 @@ fn pcapng_in_both_byte_orders_and_several_sections() {
     }
 }
 
+/// An interface block's body with one option.
+fn interface(big: bool, code: u16, value: &[u8]) -> Vec<u8> {
+    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let mut body = half(1).to_vec();
+    body.extend([0; 6]);
+    body.extend(half(code));
+    body.extend(half(value.len() as u16));
+    body.extend_from_slice(value);
+    body
+}
+
+#[test]
+fn pcapng_clocks_obsolete_packets_and_blocks_of_any_size() {
+    for big in [false, true] {
+        let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+        let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+        let offset = if big { 7u64.to_be_bytes() } else { 7u64.to_le_bytes() };
+        let mut file = block(0x0a0d_0d0a, big, &[&word(0x1a2b_3c4d)[..], &[0; 12]].concat());
+        file.extend(block(1, big, &interface(big, 9, &[0x80 | 10])));
+        file.extend(block(1, big, &interface(big, 14, &offset)));
+        file.extend(block(0x0000_000a, big, &vec![7; FRAME_BYTES_MAX + 100]));
+        for (number, stamp) in [(0u16, 512u32), (1, 3)] {
+            // Interface, drops, time, captured, on the wire, packet.
+            let mut body = [half(number), half(0xffff)].concat();
+            [0, stamp, 4, 9].iter().for_each(|value| body.extend(word(*value)));
+            body.extend(b"data");
+            file.extend(block(2, big, &body));
+        }
+        let frames = read(&file.chunks(1_000).collect::<Vec<_>>()).unwrap();
+        let data = || b"data".to_vec();
+        assert_eq!(frames, [(500_000_000, true, data()), (7_000_003_000, true, data())]);
+    }
+}
+
+#[test]
+fn pcapng_blocks_end_with_their_length() {
+    let mut file = pcapng(false, b"frame");
+    let last = file.len() - 1;
+    file[last] = 1;
+    assert!(matches!(read(&[&file]), Err(CaptureError::BadLength { .. })));
+}
+
+#[test]
+fn an_ipv6_fragment_that_is_whole_is_a_packet() {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2([1; 6], [2; 6])
+        .ipv6([1; 16], [0xff; 16], 1)
+        .udp(5, 6)
+        .write(&mut frame, b"six")
+        .unwrap();
+    frame[20] = 44;
+    frame[19] += 8;
+    frame.splice(54..54, [17, 0, 0, 0, 0, 0, 0, 9]);
+    assert_eq!(udp(LinkType::ETHERNET, &frame), Ok(b"six".to_vec()));
+    for more_or_offset in [1, 8] {
+        frame[57] = more_or_offset;
+        assert_eq!(udp(LinkType::ETHERNET, &frame), Err(Skipped::Fragment));
+    }
+}
+
 #[test]
 fn how_the_bytes_are_cut_makes_no_difference() {
     for file in [pcap(0xa1b2_c3d4, false, &[b"one", b"two"]), pcapng(true, b"frame")] {
