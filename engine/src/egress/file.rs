@@ -5,12 +5,12 @@
 //! block its thread: this sink does not belong on a hot one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use corelane_feeds::units::Nanos;
 
-use super::queue::FrameQueue;
+use super::queue::{FrameQueue, write_pieces};
 use super::sink::{ActionSink, Ledger, Log, SinkStats};
 use super::{Format, SinkConfig};
 
@@ -50,7 +50,7 @@ impl FileSink {
         self.flushed = now;
         while self.queue.pending_bytes() > 0 {
             let (first, second) = self.queue.pending();
-            match self.file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+            match write_pieces(&mut self.file, first, second) {
                 Ok(0) => return self.fail(&io::ErrorKind::WriteZero.into(), now),
                 Ok(bytes) => {
                     self.ledger.stats.sent += self.queue.advance(bytes) as u64;

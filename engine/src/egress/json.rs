@@ -24,6 +24,7 @@
 //! ```
 
 use std::io::Write;
+use std::sync::OnceLock;
 
 use corelane_feeds::record::{Header, Record, StreamId};
 use corelane_feeds::schema::{Field, Schema, SqlType};
@@ -44,9 +45,9 @@ pub fn format_record_json(record: &Record, schema: &Schema, out: &mut Vec<u8>) {
     let header = &record.header;
     out.push(b'{');
     write_origin(header, schema.name, out);
-    write_key("ts_recv", out);
+    TS_RECV.write(out);
     write_u64(header.ts_recv.0, out);
-    write_key("flags", out);
+    FLAGS.write(out);
     write_u64(u64::from(header.flags), out);
     write_columns(record, schema, out);
     out.push(b'}');
@@ -77,9 +78,9 @@ pub fn format_action_json(record: &Record, extras: ActionExtras<'_>, out: &mut V
     }
     write_origin(header, schema.map_or("unknown", |schema| schema.name), out);
     if let Some(ts_sent) = extras.ts_sent {
-        write_key("ts_recv", out);
+        TS_RECV.write(out);
         write_u64(header.ts_recv.0, out);
-        write_key("ts_sent", out);
+        TS_SENT.write(out);
         write_u64(ts_sent.0, out);
     }
     if let Some(schema) = schema {
@@ -94,33 +95,94 @@ fn write_origin(header: &Header, stream: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(stream.as_bytes());
     out.push(b'"');
     let fields = [
-        ("feed", u64::from(header.feed)),
-        ("instrument", u64::from(header.instrument)),
-        ("seq", header.seq.0),
-        ("ts_event", header.ts_event.0),
+        (&FEED, u64::from(header.feed)),
+        (&INSTRUMENT, u64::from(header.instrument)),
+        (&SEQ, header.seq.0),
+        (&TS_EVENT, header.ts_event.0),
     ];
-    for (name, value) in fields {
-        write_key(name, out);
+    for (key, value) in fields {
+        key.write(out);
         write_u64(value, out);
     }
 }
 
 fn write_columns(record: &Record, schema: &Schema, out: &mut Vec<u8>) {
     let bytes = record.as_bytes();
-    for field in schema.columns() {
-        write_key(field.name, out);
-        match bytes.get(field.offset..field.offset + field.sql.bytes()) {
-            Some(value) => write_value(field, value, out),
-            None => out.extend_from_slice(b"null"),
+    if let Some(columns) = built_in_columns(schema) {
+        for (key, field) in columns {
+            key.write(out);
+            write_field(field, bytes, out);
         }
+        return;
+    }
+    for field in schema.columns() {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(field.name.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_field(field, bytes, out);
     }
 }
 
-/// `,"name":`; column names are identifiers and need no escapes.
-fn write_key(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn write_field(field: &Field, record: &[u8], out: &mut Vec<u8>) {
+    match record.get(field.offset..field.offset + field.sql.bytes()) {
+        Some(value) => write_value(field, value, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Bytes of a [`Key`].
+const KEY_BYTES: usize = 32;
+
+/// `,"name":` of a column. Copied at its full length and then cut to size: a copy whose length the
+/// compiler knows is two instructions, any other is a call, and a line has some twenty of them.
+struct Key {
+    text: [u8; KEY_BYTES],
+    len: usize,
+}
+
+static FEED: Key = Key::new("feed");
+static INSTRUMENT: Key = Key::new("instrument");
+static SEQ: Key = Key::new("seq");
+static TS_EVENT: Key = Key::new("ts_event");
+static TS_RECV: Key = Key::new("ts_recv");
+static TS_SENT: Key = Key::new("ts_sent");
+static FLAGS: Key = Key::new("flags");
+
+impl Key {
+    /// Column names are identifiers and need no escapes.
+    const fn new(name: &str) -> Self {
+        assert!(name.len() + 4 <= KEY_BYTES, "column names have at most 28 bytes");
+        let mut key = Self { text: [0; KEY_BYTES], len: name.len() + 4 };
+        (key.text[0], key.text[1]) = (b',', b'"');
+        let mut i = 0;
+        while i < name.len() {
+            key.text[2 + i] = name.as_bytes()[i];
+            i += 1;
+        }
+        (key.text[2 + i], key.text[3 + i]) = (b'"', b':');
+        key
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(&self.text);
+        out.truncate(start + self.len);
+    }
+}
+
+/// The columns of a stream of ours with their keys, made once.
+fn built_in_columns(schema: &Schema) -> Option<&'static [(Key, &'static Field)]> {
+    type Plans = Vec<(&'static Schema, Vec<(Key, &'static Field)>)>;
+    static PLANS: OnceLock<Plans> = OnceLock::new();
+    let plans = PLANS.get_or_init(|| {
+        let all = action::ALL.iter().chain(streams::ALL);
+        let key = |field: &'static Field| (Key::new(field.name), field);
+        all.map(|&schema| (schema, schema.columns().map(key).collect())).collect()
+    });
+    let ours = |have: &Schema| have.stream == schema.stream && have.name == schema.name;
+    let plan = plans.iter().find(|(have, _)| ours(have));
+    plan.map(|(_, columns)| columns.as_slice())
 }
 
 fn write_value(field: &Field, value: &[u8], out: &mut Vec<u8>) {
@@ -145,18 +207,32 @@ fn write_value(field: &Field, value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn write_u64(mut value: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+/// The decimal digits of 0 to 99.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
     }
-    out.extend_from_slice(&digits[start..]);
+    pairs
+};
+
+fn write_u64(mut value: u64, out: &mut Vec<u8>) {
+    let count = value.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let start = out.len();
+    out.extend_from_slice(&[0; 20]);
+    out.truncate(start + count);
+    let digits = &mut out[start..];
+    let mut end = count;
+    while end > 1 {
+        digits[end - 2..end].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+        end -= 2;
+    }
+    if end == 1 {
+        digits[0] = b'0' + value as u8;
+    }
 }
 
 fn write_i64(value: i64, out: &mut Vec<u8>) {
@@ -195,8 +271,9 @@ fn write_price(value: i64, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for &byte in text {
         match byte {
@@ -211,8 +288,19 @@ fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// As `ActionId` displays: `feed-session-seq-rule-ordinal`, the session in hexadecimal.
 fn write_id(id: &ActionId, out: &mut Vec<u8>) {
-    write!(out, "{id}").expect("memory takes every byte");
+    write_u64(u64::from(id.feed), out);
+    let mut session = *b"-00000000-";
+    for (i, digit) in session[1..9].iter_mut().enumerate() {
+        *digit = HEX[(id.session >> (28 - 4 * i) & 15) as usize];
+    }
+    out.extend_from_slice(&session);
+    write_u64(id.seq.0, out);
+    out.push(b'-');
+    write_u64(u64::from(id.rule), out);
+    out.push(b'-');
+    write_u64(u64::from(id.ordinal), out);
 }
 
 #[cfg(test)]
@@ -304,6 +392,16 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_that_is_not_ours_is_written_the_same() {
+        let ours = AddOrder::SCHEMA;
+        let copy = Schema { name: "user.order", ..*ours };
+        assert!(built_in_columns(&copy).is_none() && built_in_columns(ours).is_some());
+        let add = AddOrder::new(Stamp::default(), b'S');
+        let line = |schema| text(|out| format_record_json(add.as_record(), schema, out));
+        assert_eq!(line(&copy).replace("user.order", ours.name), line(ours));
+    }
+
+    #[test]
     fn a_record_shorter_than_its_schema_has_nulls() {
         let tick = streams::sys::Tick::new(Stamp::default(), 0);
         let schema = schema_of(action::Alert::STREAM).unwrap();
@@ -326,6 +424,17 @@ mod tests {
                 read["symbol"].as_str().unwrap().chars().map(|c| c as u8).collect();
             let end = bytes.iter().rposition(|&b| b != b' ' && b != 0).map_or(0, |i| i + 1);
             prop_assert_eq!(&symbol[..], &bytes[..end]);
+        }
+
+        #[test]
+        fn numbers_and_ids_read_as_they_display(
+            feed: u8, session: u32, seq: u64, rule: u16, ordinal: u16, zeros in 0u32..64
+        ) {
+            let id = ActionId { feed, session, seq: Seq(seq >> zeros), rule, ordinal };
+            prop_assert_eq!(text(|out| write_id(&id, out)), id.to_string());
+            let power = 10u64.pow(zeros % 20);
+            prop_assert_eq!(text(|out| write_u64(power, out)), power.to_string());
+            prop_assert_eq!(text(|out| write_u64(power - 1, out)), (power - 1).to_string());
         }
 
         #[test]

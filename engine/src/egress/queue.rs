@@ -10,6 +10,7 @@
 //! are kept only as long as nobody needs their place.
 
 use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
 
 /// The shortest frame there is: a header and the cause of an action.
 const FRAME_BYTES_MIN: usize = 40;
@@ -153,6 +154,15 @@ impl FrameQueue {
         let start = (self.start + offset) % self.bytes.len();
         let first = len.min(self.bytes.len() - start);
         (&self.bytes[start..start + first], &self.bytes[..len - first])
+    }
+}
+
+/// Writes what one call takes of two pieces of bytes; the second is mostly empty.
+pub(super) fn write_pieces(to: &mut impl Write, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    if second.is_empty() {
+        to.write(first)
+    } else {
+        to.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
     }
 }
 

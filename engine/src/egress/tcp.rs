@@ -6,14 +6,14 @@
 //!
 //! Invariants: no call waits for the network. Frames go out whole and in order on every connection.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use corelane_feeds::units::Nanos;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::SinkConfig;
-use super::queue::FrameQueue;
+use super::queue::{FrameQueue, write_pieces};
 use super::sink::{ActionSink, Ledger, Log, SinkStats};
 
 /// Send buffer asked for; the kernel doubles it, and never holds more unacknowledged bytes.
@@ -69,7 +69,7 @@ impl TcpSink {
             if first.is_empty() {
                 return;
             }
-            match stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
+            match write_pieces(stream, first, second) {
                 Ok(bytes) => {
                     left -= bytes;
                     self.wrote(bytes);
