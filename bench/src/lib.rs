@@ -1,1 +1,7 @@
-//! Placeholder until its parts land.
+//! Ratios: the engine against floors, peers and its own earlier commits, interleaved on one
+//! machine.
+//!
+//! Invariant: every figure is of work whose result is used, and every benchmark has a small version
+//! that runs with the tests.
+
+pub mod journal;

@@ -1,5 +1,5 @@
-//! Are two journals equal? A replay must give the journal of the live run, but for when records were
-//! received and for the ticks of silent moments.
+//! Are two journals equal? A replay must give the journal of the live run, but for when records
+//! were received and for the ticks of silent moments.
 //!
 //! Invariant: entries are compared in order, kind and bytes, nothing else; sequence numbers differ
 //! where ticks are ignored, and headers differ always.

@@ -31,8 +31,8 @@
 //!   last: a file without it was prepared and never begun.
 //!
 //! Invariant: one writer, forward only. What the writer returned a sequence number for is in memory
-//! that outlives the process. Whatever reads a journal either sees what was written or an error that
-//! names segment and offset; only the very last entry may be torn, which [`Tail`] reports.
+//! that outlives the process. Whatever reads a journal either sees what was written or an error
+//! that names segment and offset; only the very last entry may be torn, which [`Tail`] reports.
 //!
 //! Copies of segments on disk are byte for byte the same, so the reader reads both.
 //!

@@ -27,6 +27,9 @@ use crate::sys::segment_map::SegmentMap;
 /// cost it a system call; at 1 GB/s a default segment lasts a hundred times longer.
 const POLL: Duration = Duration::from_micros(500);
 
+/// How much of a segment is warmed up: its header and the first entries.
+const WARM_BYTES: usize = 512;
+
 /// Creates segment files.
 #[derive(Clone)]
 struct Maker {
@@ -77,6 +80,8 @@ pub(super) enum Taken {
 pub(super) struct Preparer {
     maker: Maker,
     ready: Consumer<Made>,
+    /// Taken from `ready` a little before it is needed.
+    warm: Option<(u64, SegmentMap)>,
     retired: Producer<SegmentMap>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -115,11 +120,27 @@ impl Preparer {
             .name(format!("journal-{}", config.shard))
             .spawn(move || service.run())
             .map_err(JournalError::io("start a thread for", &maker.dir))?;
-        Ok((Self { maker, ready, retired, shared, thread: Some(thread) }, first))
+        Ok((Self { maker, ready, warm: None, retired, shared, thread: Some(thread) }, first))
+    }
+
+    /// Brings the next segment's first lines and their translations into the caches of this core,
+    /// if it is ready. For the moment a few appends before it is taken.
+    pub(super) fn warm(&mut self) {
+        if self.warm.is_some() || !matches!(self.ready.peek(), Ok((_, Ok(_)))) {
+            return;
+        }
+        if let Ok((number, Ok(map))) = self.ready.pop() {
+            map.prefetch(0, WARM_BYTES);
+            self.warm = Some((number, map));
+        }
     }
 
     /// The segment of that number, which is the one after the last taken.
     pub(super) fn take(&mut self, segment: u64) -> Result<(SegmentMap, Taken), JournalError> {
+        if let Some((number, map)) = self.warm.take() {
+            assert_eq!(number, segment, "segments come in order");
+            return Ok((map, Taken::Ready));
+        }
         let mut taken = Taken::Ready;
         loop {
             match self.ready.pop() {
@@ -151,9 +172,8 @@ impl Preparer {
     }
 
     /// Whether the writer could have a segment at once.
-    #[cfg(test)]
     pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.warm.is_some() || !self.ready.is_empty()
     }
 }
 
@@ -166,6 +186,9 @@ impl Drop for Preparer {
             thread.thread().unpark();
             // A panic there was reported by the panic hook; here is nothing to mend.
             let _ = thread.join();
+        }
+        if let Some((segment, _)) = self.warm.take() {
+            let _ = std::fs::remove_file(segment_path(&self.maker.dir, segment));
         }
         while let Ok((segment, made)) = self.ready.pop() {
             if made.is_ok() {

@@ -1,8 +1,9 @@
 //! Reads a shard's journal back, entry by entry, and says how it ends.
 //!
 //! Invariant: an entry is returned only if its checksum, its place and its sequence number fit; the
-//! first that does not ends the reading, as a torn tail if nothing whole follows it and as damage if
-//! something does. Files are read, not mapped, so nothing done to them while they are read can hurt.
+//! first that does not ends the reading, as a torn tail if nothing whole follows it and as damage
+//! if something does. Files are read, not mapped, so nothing done to them while they are read can
+//! hurt.
 //!
 //! What the writer is appending meanwhile may or may not be seen; open the journal again to see it.
 

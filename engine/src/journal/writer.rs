@@ -1,8 +1,8 @@
 //! Appends records to the segments of one shard.
 //!
-//! Invariant: one writer, and only forward. An append copies the record and computes its checksum in
-//! one pass, then publishes it with one store; it makes no system call, and allocates nothing, but
-//! where a segment ends and the next one is not ready, which is counted.
+//! Invariant: one writer, and only forward. An append copies the record and computes its checksum
+//! in one pass, then publishes it with one store; it makes no system call, and allocates nothing,
+//! but where a segment ends and the next one is not ready, which is counted.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ use super::format::{
 use super::prepare::{Preparer, Taken};
 use super::{JournalConfig, JournalError, SEGMENT_BYTES_MIN, segment_path, segments, shard_dir};
 use crate::sys::segment_map::SegmentMap;
+
+/// How long before the end of a segment the next one is warmed up: some ten entries.
+const WARM_AHEAD_BYTES: usize = 1024;
 
 /// What a writer has done so far.
 #[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
@@ -38,7 +41,8 @@ pub struct JournalWriter {
     map: SegmentMap,
     /// Where the next entry goes.
     at: usize,
-    /// An entry ends here at the latest, so that the end marker fits behind it; 0 once stopped.
+    /// An entry that ends beyond this takes the slow path: first to warm up the next segment, then
+    /// to go on there; 0 once stopped.
     limit: usize,
     next_seq: u64,
     salt: u32,
@@ -79,7 +83,7 @@ impl JournalWriter {
             pad: 0,
         };
         let mut writer = Self {
-            limit: map.bytes() - END_BYTES,
+            limit: 0,
             map,
             at: HEADER_BYTES,
             next_seq: 1,
@@ -117,7 +121,7 @@ impl JournalWriter {
         let bytes = record.as_bytes();
         assert!(bytes.len() == record.header.bytes(), "a record is as long as its header says");
         if self.at + WORD_BYTES + bytes.len() > self.limit {
-            self.roll()?;
+            self.make_room(WORD_BYTES + bytes.len())?;
         }
         let words = <[u64]>::ref_from_bytes(bytes).expect("a record is whole words, aligned");
         let seq = self.next_seq;
@@ -128,12 +132,19 @@ impl JournalWriter {
         Ok(seq)
     }
 
-    /// Ends the segment and goes on in the next.
+    /// The segment is nearly or entirely full.
     #[cold]
-    fn roll(&mut self) -> Result<(), JournalError> {
+    fn make_room(&mut self, bytes: usize) -> Result<(), JournalError> {
         if self.limit == 0 {
             return Err(JournalError::Stopped);
         }
+        self.preparer.warm();
+        self.limit = self.map.bytes() - END_BYTES;
+        if self.at + bytes > self.limit { self.roll() } else { Ok(()) }
+    }
+
+    /// Ends the segment and goes on in the next.
+    fn roll(&mut self) -> Result<(), JournalError> {
         let next = self.header.segment + 1;
         let (map, taken) = self.preparer.take(next).inspect_err(|_| self.limit = 0)?;
         self.counters.rolls_waited += u64::from(taken == Taken::Waited);
@@ -159,6 +170,7 @@ impl JournalWriter {
         self.map.put(8, &words[1..]);
         self.map.publish(0, words[0]);
         self.at = HEADER_BYTES;
+        self.limit = self.map.bytes() - END_BYTES - WARM_AHEAD_BYTES;
         self.counters.segments += 1;
     }
 
@@ -209,9 +221,9 @@ impl JournalWriter {
         Ok(counters)
     }
 
-    /// Whether the next segment is ready.
-    #[cfg(test)]
-    pub(super) fn next_is_ready(&self) -> bool {
+    /// Whether the next segment is ready, so that going on there costs no more than a microsecond.
+    #[must_use]
+    pub fn next_is_ready(&self) -> bool {
         self.preparer.is_ready()
     }
 
