@@ -10,8 +10,10 @@
 //! records is fixed, so the actions of a record are always the same in the same order.
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
+use corelane_feeds::streams::book::{Bbo, Order};
 use corelane_feeds::streams::sys::Session;
 
+use crate::book::{L3Books, L3Options, LevelBooks};
 use crate::outbox::Outbox;
 use crate::strategy::{ACTIONS_MAX, DERIVED_MAX, StateError, Strategy};
 
@@ -74,6 +76,29 @@ impl Chain {
             current: RecordBuf::default(),
             sessions: Box::new([0; FEEDS]),
         }
+    }
+
+    /// A chain of `strategies` behind the order books that they need: those that want a `book.*`
+    /// stream get L3 books (ITCH) and price-level books (IEX DEEP), which publish only what is
+    /// wanted. `orders_max` is the number of live orders that an L3 feed has room for.
+    ///
+    /// # Panics
+    /// As [`Chain::new`].
+    #[must_use]
+    pub fn with_books(strategies: Vec<Box<dyn Strategy>>, orders_max: usize) -> Self {
+        let wants = |stream: StreamId| {
+            strategies.iter().any(|strategy| strategy.streams().contains(&stream))
+        };
+        let (publish_orders, publish_bbo) = (wants(Order::STREAM), wants(Bbo::STREAM));
+        let mut books: Vec<Box<dyn Strategy>> = Vec::new();
+        if publish_orders || publish_bbo {
+            let options = L3Options { orders_max, publish_orders, publish_bbo };
+            books.push(Box::new(L3Books::new(options)));
+        }
+        if publish_bbo {
+            books.push(Box::new(LevelBooks::new(publish_bbo)));
+        }
+        Self::new(books, strategies)
     }
 
     /// Runs every stage that wants it over `record`; returns the actions, in order.

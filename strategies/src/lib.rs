@@ -8,7 +8,11 @@
 pub mod action;
 pub mod book;
 pub mod chain;
+pub mod imbalance;
+pub mod keyed;
+pub mod layering;
 pub mod outbox;
 pub mod registry;
 pub mod state;
 pub mod strategy;
+pub mod stuffing;

@@ -76,7 +76,7 @@ impl Outbox {
 
     /// Starts over for the next causing record.
     #[inline]
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.actions_len = 0;
         self.derived_len = 0;
     }
@@ -87,8 +87,10 @@ impl Outbox {
         self.cause = Cause { session, rule, ordinal: 0 };
     }
 
+    /// How many records were derived so far for this record.
     #[inline]
-    pub(crate) fn derived_len(&self) -> usize {
+    #[must_use]
+    pub fn derived_len(&self) -> usize {
         self.derived_len
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::strategy::Strategy;
+use crate::{imbalance, layering, stuffing};
 
 /// The value of a setting.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +153,7 @@ impl Registry {
     /// The strategies that come with the engine.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { factories: Vec::new() }
+        Self { factories: vec![imbalance::FACTORY, layering::FACTORY, stuffing::FACTORY] }
     }
 
     /// Adds a strategy; a later one of the same name takes the earlier one's place.

@@ -29,6 +29,17 @@ impl<'a> StateReader<'a> {
         Ok(*array)
     }
 
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], StateError> {
+        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.get(..count));
+        let bytes = bytes.ok_or(StateError::Truncated { offset: self.at })?;
+        self.at += count;
+        Ok(bytes)
+    }
+
     /// The next byte.
     ///
     /// # Errors

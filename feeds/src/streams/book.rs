@@ -34,7 +34,9 @@ stream! {
         /// The order's side.
         side: Side,
         /// Padding.
-        _pad: Char<11>,
+        _pad: Char<3>,
+        /// Best price of the order's side just before the event; 0 if the side was empty.
+        touch: Price,
     }
 }
 

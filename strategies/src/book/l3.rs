@@ -80,7 +80,21 @@ const STREAMS: &[StreamId] = &[
     itch::OrderReplace::STREAM,
 ];
 
+/// What happened to an order.
+struct Event {
+    order: Order,
+    symbol: Symbol,
+    kind: u8,
+    qty: u32,
+    left: u32,
+    /// The execution's own price, if it has one.
+    price: Option<Price>,
+    /// Best price of the order's side before it.
+    touch: Price,
+}
+
 /// How an order leaves the book, in part or whole.
+#[derive(Copy, Clone)]
 struct Leave {
     kind: u8,
     qty: u32,
@@ -106,6 +120,16 @@ impl L3Books {
     #[must_use]
     pub fn orders(&self, feed: u8) -> Option<&OrderStore> {
         self.feed(feed).map(|feed| &feed.orders)
+    }
+
+    /// Doubles the room for a feed's live orders if there is none left. For tools that read
+    /// captures of any size; a hot shard takes its memory at start-up and refuses what does not
+    /// fit.
+    pub fn grow_if_full(&mut self, feed: u8) {
+        let feed = self.feeds.get_mut(usize::from(feed)).and_then(Option::as_mut);
+        if let Some(feed) = feed.filter(|feed| feed.orders.is_full()) {
+            feed.orders = feed.orders.doubled();
+        }
     }
 
     /// Quantity in front of a live order at its price, now: the orders there that were added before
@@ -174,10 +198,12 @@ impl L3Books {
             self.counters.refused += 1;
             return;
         }
+        let touch = ladder.best().map_or(Price(0), |level| level.price);
         ladder.add(order.price, Qty(u64::from(order.qty)));
         if self.options.publish_orders {
-            let event = Leave { kind: b'A', qty: order.qty, price: None };
-            publish_order(header, &order, book.symbol, &event, order.qty, outbox);
+            let (symbol, qty) = (book.symbol, order.qty);
+            let event = Event { order, symbol, kind: b'A', qty, left: qty, price: None, touch };
+            publish_order(header, &event, outbox);
         }
         finish(book, header, self.options.publish_bbo, &mut self.counters, outbox);
     }
@@ -213,16 +239,14 @@ impl L3Books {
         }
         let Some(book) = feed.books[usize::from(order.instrument)].as_mut() else { return false };
         let gone = u64::from(left == 0);
-        book.sides[order.side.index()].take(order.price, Qty(u64::from(taken)), gone);
+        let ladder = &mut book.sides[order.side.index()];
+        let touch = ladder.best().map_or(Price(0), |level| level.price);
+        ladder.take(order.price, Qty(u64::from(taken)), gone);
         if self.options.publish_orders {
-            publish_order(
-                header,
-                &order,
-                book.symbol,
-                &Leave { qty: taken, ..*leave },
-                left,
-                outbox,
-            );
+            let Leave { kind, price, .. } = *leave;
+            let symbol = book.symbol;
+            let event = Event { order, symbol, kind, qty: taken, left, price, touch };
+            publish_order(header, &event, outbox);
         }
         // A replaced order's successor follows at once: only then is the book to be looked at.
         if leave.kind != b'U' {
@@ -270,27 +294,22 @@ fn finish(
 }
 
 #[inline]
-fn publish_order(
-    header: &Header,
-    order: &Order,
-    symbol: Symbol,
-    what: &Leave,
-    left: u32,
-    outbox: &mut Outbox,
-) {
+fn publish_order(header: &Header, event: &Event, outbox: &mut Outbox) {
+    let order = &event.order;
     // The instrument is the order's: a message that names another one is the venue's mistake.
     let stamp = Stamp { instrument: order.instrument, ..header.stamp() };
-    let mut event = OrderEvent::new(stamp, what.kind);
-    event.order_ref = order.order_ref;
-    event.price = what.price.unwrap_or(order.price);
-    event.symbol = symbol;
-    event.qty = Qty32(what.qty);
-    event.left = Qty32(left);
-    event.ts_added = order.ts_added;
-    event.ahead = Qty(u64::from(order.ahead));
-    event.mpid = order.mpid;
-    event.side = order.side;
-    outbox.publish(event);
+    let mut record = OrderEvent::new(stamp, event.kind);
+    record.order_ref = order.order_ref;
+    record.price = event.price.unwrap_or(order.price);
+    record.symbol = event.symbol;
+    record.qty = Qty32(event.qty);
+    record.left = Qty32(event.left);
+    record.ts_added = order.ts_added;
+    record.ahead = Qty(u64::from(order.ahead));
+    record.mpid = order.mpid;
+    record.side = order.side;
+    record.touch = event.touch;
+    outbox.publish(record);
 }
 
 impl Strategy for L3Books {

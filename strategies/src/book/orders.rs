@@ -76,6 +76,20 @@ impl OrderStore {
         self.live == 0
     }
 
+    /// Whether the next order would be refused.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.live == self.live_max
+    }
+
+    /// The same orders with twice the room.
+    #[must_use]
+    pub fn doubled(&self) -> Self {
+        let mut doubled = Self::new(self.live_max * 2);
+        self.iter().for_each(|order| assert!(doubled.insert(*order), "room for half of it"));
+        doubled
+    }
+
     /// Every live order, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
         self.slots.iter().filter(|order| order.order_ref != 0)

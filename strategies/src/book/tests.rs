@@ -279,3 +279,19 @@ fn level_books_publish_only_when_the_event_is_complete() {
     restored.save(&mut again);
     assert_eq!(again, state);
 }
+
+#[test]
+fn room_for_orders_doubles_when_asked() {
+    let mut books = L3Books::new(L3Options { orders_max: 8, ..L3Options::default() });
+    let mut outbox = Outbox::new(0, 8);
+    books.on_record(sys::Session::new(Stamp::default(), 0).as_record(), &mut outbox);
+    for order_ref in 1..=1_000 {
+        let mut add = itch::AddOrder::new(stamp(1, 0), Side::BUY.0);
+        (add.order_ref, add.price, add.qty) = (order_ref, Price(5), Qty32(1));
+        books.grow_if_full(0);
+        outbox.clear();
+        books.on_record(add.as_record(), &mut outbox);
+    }
+    assert_eq!(books.orders(0).map(OrderStore::len), Some(1_000));
+    assert_eq!(books.queue_ahead(0, 1_000), Some(Qty(999)));
+}
