@@ -16,6 +16,11 @@ use crate::feed::{Protocol, Transport};
 use crate::soupbintcp::Login;
 use crate::{iextp, itch50, moldudp64};
 
+/// Messages of a file or TCP stream that are looked at.
+pub const MESSAGES_MAX: usize = 64;
+/// Bytes of the payload of a SoupBinTCP login acceptance.
+const SOUP_ACCEPTED_BYTES: usize = 30;
+
 /// What a feed seems to be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Guess {
@@ -51,9 +56,75 @@ pub fn is_soup_start(bytes: &[u8]) -> bool {
     };
     match packet.split_first() {
         Some((b'L', payload)) => payload.len() == 46 && Login::parse(payload).is_some(),
-        Some((b'A', payload)) => payload.len() == 30 && number(&payload[10..]),
+        Some((b'A', payload)) => payload.len() == SOUP_ACCEPTED_BYTES && number(&payload[10..]),
         _ => false,
     }
+}
+
+/// What a file of length-prefixed messages, or the server's side of a TCP stream, is by its first
+/// bytes: a few hundred are enough, and no more than [`MESSAGES_MAX`] messages are looked at.
+#[must_use]
+pub fn stream(bytes: &[u8]) -> Option<Guess> {
+    // A SoupBinTCP packet of type `S` could pass for a long system event: the other way round it
+    // cannot, the byte behind the type would be a stock locate of a message that has none.
+    let transport = if is_soup(bytes) {
+        Transport::SoupBinTcp
+    } else if is_binary_file(bytes) {
+        Transport::BinaryFile
+    } else {
+        return None;
+    };
+    Some(Guess { protocol: Protocol::Itch50, transport })
+}
+
+/// Packets behind their two-byte lengths, as BinaryFILE and SoupBinTCP have them.
+fn packets(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let framed = std::iter::from_fn(move || {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (packet, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        bytes = rest;
+        Some(packet)
+    });
+    framed.take(MESSAGES_MAX)
+}
+
+fn is_itch(message: &[u8]) -> bool {
+    let known = message.first().and_then(|kind| itch50::wire::length_of(*kind));
+    known.is_some_and(|known| message.len() >= known)
+}
+
+/// The first message must be known; most of the others too.
+fn is_binary_file(bytes: &[u8]) -> bool {
+    let (mut known, mut all) = (0, 0);
+    for message in packets(bytes) {
+        let is_known = is_itch(message);
+        if all == 0 && !is_known {
+            return false;
+        }
+        known += usize::from(is_known);
+        all += 1;
+    }
+    known * 2 > all
+}
+
+/// The first packet must be one that a server sends; ITCH lies in its sequenced ones.
+fn is_soup(bytes: &[u8]) -> bool {
+    let mut seen = false;
+    for packet in packets(bytes) {
+        let Some((&kind, payload)) = packet.split_first() else { return false };
+        let fits = match kind {
+            b'S' => is_itch(payload),
+            b'A' => payload.len() == SOUP_ACCEPTED_BYTES,
+            b'H' | b'Z' => payload.is_empty(),
+            b'+' | b'U' => seen,
+            _ => false,
+        };
+        if !fits {
+            return false;
+        }
+        seen = true;
+    }
+    seen
 }
 
 fn iex(payload: &[u8]) -> Option<Guess> {
@@ -141,10 +212,34 @@ mod tests {
         assert!(!is_soup_start(&accepted[..20]) && !is_soup_start(b"\0\x05Shello"));
     }
 
+    #[test]
+    fn a_server_stream_is_known_with_and_without_its_login() {
+        const EVENT: &[u8] = b"S\0\0\0\0\0\0\0\0\0\0O";
+        let guess = Guess { protocol: Protocol::Itch50, transport: Transport::SoupBinTcp };
+        let mut wire = Vec::new();
+        write_packet(&mut wire, b'S', EVENT);
+        assert_eq!(stream(&wire), Some(guess));
+        let mut wire = Vec::new();
+        write_accepted(&mut wire, b"SESSION001", 1);
+        assert_eq!(stream(&wire), Some(guess));
+        write_packet(&mut wire, b'H', b"");
+        write_packet(&mut wire, b'S', EVENT);
+        assert_eq!(stream(&wire[..wire.len() - 3]), Some(guess));
+        let file = b"\0\x0cS\0\0\0\0\0\0\0\0\0\0O";
+        assert_eq!(stream(file).map(|guess| guess.transport), Some(Transport::BinaryFile));
+    }
+
+    #[test]
+    fn other_bytes_are_nothing() {
+        for bytes in [&b""[..], b"\0", b"\0\0\0\0", b"8=FIXT.1.1\x019=100\x01", &[0xff; 64]] {
+            assert_eq!((stream(bytes), datagram(bytes)), (None, None));
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_are_looked_at_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
-            let _ = (datagram(&bytes), message(&bytes), is_soup_start(&bytes));
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+            let _ = (datagram(&bytes), message(&bytes), is_soup_start(&bytes), stream(&bytes));
         }
     }
 }

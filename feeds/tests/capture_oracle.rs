@@ -118,7 +118,8 @@ proptest! {
         // Every cut into the headers or the payload is told from a whole packet.
         let whole = frame.len() - usize::from(shape.padding);
         for cut in 0..whole {
-            prop_assert_eq!(decode(LinkType::ETHERNET, &frame[..cut]).err(), Some(Skipped::Truncated));
+            let skipped = decode(LinkType::ETHERNET, &frame[..cut]).err();
+            prop_assert_eq!(skipped, Some(Skipped::Truncated));
         }
     }
 
