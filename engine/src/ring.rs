@@ -23,7 +23,8 @@
 //! producer.push(tick.as_record()).unwrap();
 //! assert_eq!(consumer.stats().occupancy(), 1);
 //! let mut seen = 0;
-//! assert_eq!(consumer.drain(16, |record| seen += usize::from(record.view::<Tick>().is_some())), 1);
+//! let taken = consumer.drain(16, |record| seen += usize::from(record.view::<Tick>().is_some()));
+//! assert_eq!(taken, 1);
 //! assert_eq!(seen, 1);
 //! ```
 

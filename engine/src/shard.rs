@@ -124,7 +124,8 @@ impl<O: ActionOut> Shard<O> {
         }
     }
 
-    /// Measures from now on. `live` says that `ts_recv` of the records is of this machine's present.
+    /// Measures from now on. `live` says that `ts_recv` of the records is of this machine's
+    /// present.
     pub fn measure(&mut self, clock: Clock, recorder: LatencyRecorder, live: bool) {
         let decoded = clock.now();
         let sampler = Sampler::new(DECIDE_EVERY);

@@ -30,8 +30,11 @@ pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyho
     }
     let chain = crate::run::build_chain(&config, registry)?;
     let engine = &config.engine;
-    writeln!(out, "{}: {:?}, {} reactor(s), {} shard(s)", config.name, engine.topology,
-        engine.reactors, engine.shards)?;
+    writeln!(
+        out,
+        "{}: {:?}, {} reactor(s), {} shard(s)",
+        config.name, engine.topology, engine.reactors, engine.shards
+    )?;
     for feed in &config.feeds {
         let source = match &feed.source {
             Source::Lines { lines, .. } => format!("{lines:?}"),

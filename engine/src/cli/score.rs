@@ -77,8 +77,11 @@ pub fn run(args: &ScoreArgs, out: &mut impl Write) -> anyhow::Result<()> {
         });
         writeln!(out, "{report}")?;
     } else {
-        writeln!(out, "{}: {} planted, {} alerts, {} found; recall {recall:.3}, precision {precision:.3}",
-            args.kind, score.planted, score.alerts, score.found)?;
+        writeln!(
+            out,
+            "{}: {} planted, {} alerts, {} found; recall {recall:.3}, precision {precision:.3}",
+            args.kind, score.planted, score.alerts, score.found
+        )?;
     }
     Ok(())
 }
@@ -90,8 +93,8 @@ fn score(args: &ScoreArgs) -> anyhow::Result<Score> {
     let mut score = Score { planted: truth.len(), alerts: alerts.len(), found: 0 };
     for alert in &alerts {
         let place = truth.iter().enumerate().position(|(i, episode)| {
-            let in_time = alert.start_ns >= episode.start_ns
-                && alert.start_ns <= episode.end_ns + SLACK_NS;
+            let in_time =
+                alert.start_ns >= episode.start_ns && alert.start_ns <= episode.end_ns + SLACK_NS;
             !taken[i] && in_time && episode.symbol == alert.symbol
         });
         if let Some(i) = place {

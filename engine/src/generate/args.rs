@@ -52,7 +52,7 @@ pub struct ItchArgs {
     /// Trading halts.
     #[arg(long, default_value_t = 4)]
     halts: u32,
-    /// When the market opens, HH:MM[:SS].
+    /// When the market opens, as in `09:30` or `09:30:15`.
     #[arg(long, value_name = "TIME", default_value = "09:30:00", value_parser = time_of_day)]
     start: u64,
     /// From open to close, as in `6h30m`, `90s`, `500ms`.

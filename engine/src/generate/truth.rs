@@ -49,7 +49,7 @@ struct Truth<'a> {
     symbols_added: usize,
     unplaced: u64,
     layering: Vec<&'a Planted>,
-    stuffing: Vec<&'a Planted>,
+    quote_stuffing: Vec<&'a Planted>,
     decoys: Vec<&'a Planted>,
     halts: Vec<&'a Planted>,
     executed_by_symbol: BTreeMap<&'a str, u64>,
@@ -113,7 +113,7 @@ fn truth<'a>(about: &About<'a>, config: &Config, summary: &'a Summary) -> Truth<
         symbols_added: added().count(),
         unplaced: summary.unplaced,
         layering: of(|kind| kind == Kind::Layering),
-        stuffing: of(|kind| kind == Kind::Stuffing),
+        quote_stuffing: of(|kind| kind == Kind::Stuffing),
         decoys: of(|kind| !matches!(kind, Kind::Layering | Kind::Stuffing | Kind::Halt)),
         halts: of(|kind| kind == Kind::Halt),
         executed_by_symbol: added()

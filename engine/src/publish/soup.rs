@@ -4,7 +4,7 @@
 //! ```text
 //! capture ──> Cursor (one per client) ──> Connection ──bytes──> runtime ──> client
 //! ```
-//! A connection is a state machine without I/O; a [`Runtime`] moves its bytes: a glommio executor,
+//! A connection is a state machine without I/O; a `Runtime` moves its bytes: a glommio executor,
 //! or a thread per client where io_uring is refused.
 //!
 //! Invariants: a client that asks for sequence `n` gets message `n` first and none is left out; no

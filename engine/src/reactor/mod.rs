@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!                      ┌ uring   multishot receives into a ring of provided buffers; an idle poll
-//! sockets ─> Backend ──┤         is one load from memory shared with the kernel, however many sockets
-//!                      └ socket  recvmmsg on each socket in turn; an idle poll is a syscall a socket
+//! sockets ─> Backend ──┤         one load from memory shared with the kernel for all sockets
+//!                      └ socket  recvmmsg on each socket in turn: an idle poll is a syscall each
 //!                           │
 //!                           └─> Handler::datagram, ::connected, ::bytes, ::closed
 //! ```

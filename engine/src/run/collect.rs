@@ -1,6 +1,7 @@
 //! Adds up what the threads of a run counted, into its report.
 //!
-//! Invariant: every thread is added exactly once, reactors and shards in the order of their numbers.
+//! Invariant: every thread is added exactly once, reactors and shards in the order of their
+//! numbers.
 
 use corelane_strategies::chain::Chain;
 

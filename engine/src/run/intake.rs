@@ -123,11 +123,8 @@ impl<D: Downstream> Intake<D> {
         let user = self.clock.now();
         let ts_recv = ts_kernel.unwrap_or(user);
         let slot = &mut self.feeds[slot];
-        let mut sink = FirstRecord {
-            downstream: &mut self.downstream,
-            clock: &self.clock,
-            decoded: Nanos(0),
-        };
+        let mut sink =
+            FirstRecord { downstream: &mut self.downstream, clock: &self.clock, decoded: Nanos(0) };
         slot.feed.datagram(line, ts_recv, payload, &mut sink);
         let decoded = sink.decoded;
         self.downstream.end_packet();

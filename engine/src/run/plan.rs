@@ -32,9 +32,8 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
         let built = registry.build(&section.kind, &section.params);
         strategies.push(built.with_context(|| format!("strategy `{}`", section.name))?);
     }
-    let wanted = |stream: StreamId| {
-        strategies.iter().any(|strategy| strategy.streams().contains(&stream))
-    };
+    let wanted =
+        |stream: StreamId| strategies.iter().any(|strategy| strategy.streams().contains(&stream));
     let has = |protocol| config.feeds.iter().any(|feed| feed.protocol == protocol);
     let mut books: Vec<Box<dyn Strategy>> = Vec::new();
     if has(Protocol::Itch50) {
@@ -80,8 +79,7 @@ pub(super) struct Wiring {
 /// If a password cannot be had.
 pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
     let spec = ReactorSpec { backend: config.engine.backend, ..ReactorSpec::default() };
-    let mut wiring =
-        Wiring { spec, sockets: Vec::new(), conns: Vec::new(), clients: Vec::new() };
+    let mut wiring = Wiring { spec, sockets: Vec::new(), conns: Vec::new(), clients: Vec::new() };
     for (index, feed) in config.feeds.iter().enumerate() {
         if feed.reactor != reactor {
             continue;

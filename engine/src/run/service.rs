@@ -355,8 +355,7 @@ impl Setup<'_> {
         } else {
             None
         };
-        let on_full =
-            if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
+        let on_full = if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
         let marks = self.shape.shards > 1 && !self.shape.live;
         let mut shard = Shard::new(chain, journal, out, ShardConfig { on_full, marks });
         shard.measure(Clock::new(), self.latency.recorder(), self.shape.live);

@@ -4,7 +4,7 @@
 //! when its input is over, or when downstream cannot go on, and then hands back what it counted.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -136,7 +136,7 @@ fn ends<D: Downstream>(orders: &Orders, intake: &Intake<D>) -> bool {
 /// Reads a capture as if it were received.
 pub(super) fn replay<D: Downstream>(
     orders: &Orders,
-    path: &PathBuf,
+    path: &Path,
     speed: Speed,
     routes: &[(SocketAddr, usize, u8)],
     mut intake: Intake<D>,

@@ -301,7 +301,7 @@ impl std::fmt::Debug for Ring {
 /// The parts of a buffer that a multishot recvmsg filled; `None` if it makes no sense.
 ///
 /// ```text
-/// | name length u32 = 0 | control length u32 | payload length u32 | flags u32 | control | payload |
+/// | name bytes u32 = 0 | control bytes u32 | payload bytes u32 | flags u32 | control | payload |
 /// 0                     4                    8                    12          16        128
 /// ```
 #[inline]
