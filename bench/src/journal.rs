@@ -16,8 +16,9 @@ use corelane::ring;
 use corelane_feeds::record::{Record, Stamp, View};
 use corelane_feeds::streams::itch::AddOrder;
 use corelane_feeds::units::{Price, Seq, Symbol};
-use rustix::time::{ClockId, clock_gettime};
 use zerocopy::IntoBytes;
+
+use crate::stat::{median, per_item};
 
 /// Records that are written over and over: 64 KiB, as hot as what a decoder has just made.
 const RECORDS: usize = 1_024;
@@ -229,22 +230,6 @@ pub fn ring_ns_one_thread(batch: usize, count: usize) -> f64 {
         }
         black_box(sum);
     })
-}
-
-/// CPU time of this thread per item: what other processes take away does not count.
-fn per_item(count: usize, work: impl FnOnce()) -> f64 {
-    let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-    };
-    let begin = now();
-    work();
-    (now() - begin) / count as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn quantile(mut values: Vec<u32>, q: f64) -> u64 {

@@ -5,3 +5,6 @@
 //! that runs with the tests.
 
 pub mod journal;
+pub mod session;
+pub mod stages;
+pub mod stat;

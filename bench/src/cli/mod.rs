@@ -1,0 +1,3 @@
+//! The subcommands: arguments, the rounds, the table.
+
+pub(crate) mod replay;
