@@ -14,12 +14,15 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// The ITCH decoder against the crate itchy
+    Decode(cli::decode::DecodeArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Decode(args) => cli::decode::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
     }
 }

@@ -55,6 +55,20 @@ impl Session {
         Ok(session)
     }
 
+    /// The session without messages of these types.
+    #[must_use]
+    pub fn without(&self, types: &[u8]) -> Self {
+        let mut kept = Self { count: 0, file: Vec::new(), datagrams: Vec::new() };
+        kept.file.reserve(self.file.len());
+        for message in self.messages().filter(|message| !types.contains(&message[0])) {
+            kept.count += 1;
+            kept.file.extend_from_slice(&(message.len() as u16).to_be_bytes());
+            kept.file.extend_from_slice(message);
+        }
+        kept.datagrams = kept.pack();
+        kept
+    }
+
     fn pack(&self) -> Vec<u8> {
         let mut datagrams = Vec::with_capacity(self.file.len() + self.file.len() / 32);
         let mut put = |packer: &mut Packer| {

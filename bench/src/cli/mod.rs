@@ -1,3 +1,4 @@
 //! The subcommands: arguments, the rounds, the table.
 
+pub(crate) mod decode;
 pub(crate) mod replay;
