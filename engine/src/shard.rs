@@ -8,7 +8,9 @@
 //! ```
 //!
 //! The same code serves both topologies: fused, the decoder writes its records straight into the
-//! shard, which is a [`RecordSink`]; pipelined, the shard drains its rings in batches.
+//! shard, which is a [`RecordSink`]; pipelined, the shard drains its rings in batches. Either way
+//! records are gathered, a few at most, until their packet or batch ends: the memory that all of
+//! them will touch is asked for first, so that the CPU waits for it once and not once a record.
 //!
 //! Invariants: a record is in the journal before a strategy sees it, so that the one that makes a
 //! strategy fail can be found; an action is in the journal before it leaves. Nothing is decided
@@ -23,6 +25,7 @@
 //! let (out, _egress) = corelane::ring::new("shard_egress", 64);
 //! let mut shard = Shard::new(Chain::new(vec![], vec![]), None, out, ShardConfig::default());
 //! shard.record(Tick::new(Stamp::default(), 0).as_record());
+//! shard.end_batch();
 //! assert_eq!(shard.counters().records, 1);
 //! ```
 
@@ -31,7 +34,7 @@ mod outlet;
 #[cfg(test)]
 mod tests;
 
-use corelane_feeds::record::{Record, RecordSink, View};
+use corelane_feeds::record::{Record, RecordBuf, RecordSink, View};
 use corelane_feeds::units::Nanos;
 use corelane_strategies::chain::Chain;
 
@@ -40,9 +43,14 @@ use crate::egress::mark;
 use crate::journal::{JournalCounters, JournalError, JournalWriter};
 use crate::latency::{DECIDE_EVERY, LatencyRecorder, Sampler, Stage};
 use crate::ring::RecordConsumer;
+use crate::sys::prefetch::MEMORY;
 
 use outlet::Outlet;
 pub use outlet::{ActionOut, OnFull};
+
+/// The most records that are gathered: enough to hide the way to memory, few enough that the first
+/// hardly waits for the last.
+const GATHER_MAX: usize = 16;
 
 /// How a shard hands on what it decides.
 #[derive(Copy, Clone, Debug, Default)]
@@ -98,6 +106,9 @@ struct Timing {
 /// Decides over records, one at a time and in order.
 pub struct Shard<O> {
     chain: Chain,
+    /// Records of the packet or batch at hand, not yet taken.
+    gathered: Box<[RecordBuf]>,
+    gathered_len: usize,
     journal: Option<JournalWriter>,
     outlet: Outlet<O>,
     timing: Option<Timing>,
@@ -114,6 +125,8 @@ impl<O: ActionOut> Shard<O> {
     pub fn new(chain: Chain, journal: Option<JournalWriter>, out: O, config: ShardConfig) -> Self {
         Self {
             chain,
+            gathered: vec![RecordBuf::default(); GATHER_MAX].into(),
+            gathered_len: 0,
             journal,
             outlet: Outlet::new(out, config.on_full),
             timing: None,
@@ -148,9 +161,38 @@ impl<O: ActionOut> Shard<O> {
         if let Some(timing) = &mut self.timing {
             timing.decoded = timing.clock.now();
         }
-        let taken = feed_shard.drain(records_max, |record| self.on_record(record));
+        let taken = feed_shard.drain(records_max, |record| self.gather(record));
         self.end_batch();
         taken
+    }
+
+    /// Notes a record, which is taken at the end of its batch or when as many wait as may.
+    #[inline]
+    fn gather(&mut self, record: &Record) {
+        self.gathered[self.gathered_len].set(record);
+        self.gathered_len += 1;
+        match self.gathered_len {
+            // A record alone is taken at once: there is nothing to do meanwhile.
+            1 => {}
+            2 => {
+                if let Some(first) = self.gathered[0].record() {
+                    self.chain.prefetch(first, MEMORY);
+                }
+                self.chain.prefetch(record, MEMORY);
+            }
+            GATHER_MAX => self.take_gathered(),
+            _ => self.chain.prefetch(record, MEMORY),
+        }
+    }
+
+    /// Takes the records that were gathered.
+    fn take_gathered(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        let len = std::mem::take(&mut self.gathered_len);
+        for record in gathered[..len].iter().filter_map(RecordBuf::record) {
+            self.on_record(record);
+        }
+        self.gathered = gathered;
     }
 
     /// Takes one record: journals it, decides, journals the actions, hands them on.
@@ -206,10 +248,11 @@ impl<O: ActionOut> Shard<O> {
         }
     }
 
-    /// A packet or batch is done: says how far the shard has come, if that is asked for, and moves
-    /// on what egress had no room for.
+    /// A packet or batch is done: takes what was gathered of it, says how far the shard has come,
+    /// if that is asked for, and moves on what egress had no room for.
     #[inline]
     pub fn end_batch(&mut self) {
+        self.take_gathered();
         if self.marks {
             self.outlet.push(mark(self.watermark, Nanos(0)).as_record());
         }
@@ -261,6 +304,7 @@ impl<O: ActionOut> Shard<O> {
 
     /// Hands over what waits, closes the journal and hands over what was measured.
     pub fn finish(mut self) -> ShardEnd<O> {
+        self.take_gathered();
         self.outlet.flush();
         let counters = self.counters();
         let mut failure = self.failure;
@@ -288,6 +332,6 @@ impl<O: ActionOut> Shard<O> {
 impl<O: ActionOut> RecordSink for Shard<O> {
     #[inline]
     fn record(&mut self, record: &Record) {
-        self.on_record(record);
+        self.gather(record);
     }
 }

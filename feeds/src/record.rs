@@ -262,6 +262,12 @@ impl RecordBuf {
         self.slots.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Overwrites the buffer with a view: a copy of a length that the compiler knows.
+    #[inline]
+    pub fn set_view<V: View>(&mut self, view: &V) {
+        self.slots.as_mut_bytes()[..size_of::<V>()].copy_from_slice(view.as_bytes());
+    }
+
     /// The record, or `None` before the first [`RecordBuf::set`].
     #[must_use]
     pub fn record(&self) -> Option<&Record> {

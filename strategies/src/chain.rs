@@ -14,6 +14,7 @@ use corelane_feeds::streams::book::{Bbo, Order};
 use corelane_feeds::streams::sys::Session;
 
 use crate::book::{L3Books, L3Options, LevelBooks};
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::strategy::{ACTIONS_MAX, DERIVED_MAX, StateError, Strategy};
 
@@ -24,23 +25,16 @@ const DERIVED_TOTAL_MAX: usize = STAGES_MAX * DERIVED_MAX;
 /// Feeds that a record can name.
 const FEEDS: usize = 256;
 
-/// Where a stage stands, and the rule number of its actions.
-struct Stage {
-    strategy: Box<dyn Strategy>,
-    rule: u16,
-    /// Actions emitted so far.
-    actions: u64,
-}
-
 /// Runs stages over records.
 pub struct Chain {
-    stages: Vec<Stage>,
+    stages: Vec<Box<dyn Strategy>>,
     /// Bit `i` of `routes[stream]`: stage `i` wants the stream.
     routes: Box<[u32]>,
+    /// Bit `i`: stage `i` looks ahead.
+    ahead: u32,
     outbox: Outbox,
-    /// Who may see derived record `k`: the stages behind its publisher.
-    visible: [u32; DERIVED_TOTAL_MAX],
-    current: RecordBuf,
+    /// The derived record at hand.
+    current: Box<RecordBuf>,
     /// Session key per feed.
     sessions: Box<[u32; FEEDS]>,
 }
@@ -54,26 +48,26 @@ impl Chain {
     #[must_use]
     pub fn new(books: Vec<Box<dyn Strategy>>, strategies: Vec<Box<dyn Strategy>>) -> Self {
         let rules = std::iter::repeat_n(0, books.len()).chain(1..);
-        let all = books.into_iter().chain(strategies);
-        let stages: Vec<Stage> =
-            all.zip(rules).map(|(strategy, rule)| Stage { strategy, rule, actions: 0 }).collect();
+        let stages: Vec<Box<dyn Strategy>> = books.into_iter().chain(strategies).collect();
+        let rules: Vec<u16> = rules.take(stages.len()).collect();
         assert!(stages.len() <= STAGES_MAX, "{} stages of at most {STAGES_MAX}", stages.len());
         let mut routes = vec![0u32; 1 << 16].into_boxed_slice();
         for (i, stage) in stages.iter().enumerate() {
-            let strategy = &stage.strategy;
-            assert!(strategy.actions_max() <= ACTIONS_MAX, "{}", strategy.name());
-            for stream in strategy.streams() {
+            assert!(stage.actions_max() <= ACTIONS_MAX, "{}", stage.name());
+            for stream in stage.streams() {
                 routes[usize::from(stream.0)] |= 1 << i;
             }
         }
+        let ahead = stages.iter().enumerate().map(|(i, stage)| u32::from(stage.looks_ahead()) << i);
+        let ahead = ahead.sum();
         // A stage may be called for the record and for everything derived from it.
         let actions = stages.len() * ACTIONS_MAX * (1 + DERIVED_MAX);
         Self {
             stages,
             routes,
-            outbox: Outbox::new(actions, DERIVED_TOTAL_MAX),
-            visible: [0; DERIVED_TOTAL_MAX],
-            current: RecordBuf::default(),
+            ahead,
+            outbox: Outbox::for_stages(actions, DERIVED_TOTAL_MAX, &rules),
+            current: Box::default(),
             sessions: Box::new([0; FEEDS]),
         }
     }
@@ -104,42 +98,40 @@ impl Chain {
     /// Runs every stage that wants it over `record`; returns the actions, in order.
     #[inline]
     pub fn on_record(&mut self, record: &Record) -> &[RecordBuf] {
-        self.outbox.clear();
         if record.header.stream == Session::STREAM
             && let Some(session) = record.view::<Session>()
         {
             self.sessions[usize::from(record.header.feed)] = session.key;
         }
         let session = self.sessions[usize::from(record.header.feed)];
-        dispatch(
-            &mut self.stages,
-            &mut self.outbox,
-            &mut self.visible,
-            session,
-            record,
-            self.routes[usize::from(record.header.stream.0)],
-        );
+        self.outbox.start(session);
+        let wanted = self.routes[usize::from(record.header.stream.0)];
+        dispatch(&mut self.stages, &mut self.outbox, record, wanted);
         let mut next = 0;
-        while next < self.outbox.derived_len() {
-            let Some(derived) = self.outbox.derived(next) else { break };
-            let wanted = self.routes[usize::from(derived.header.stream.0)] & self.visible[next];
+        while let Some(publisher) = self.outbox.take_derived(next, &mut self.current) {
             next += 1;
-            if wanted == 0 {
-                continue;
-            }
-            self.current.set(derived);
-            if let Some(derived) = self.current.record() {
-                dispatch(
-                    &mut self.stages,
-                    &mut self.outbox,
-                    &mut self.visible,
-                    session,
-                    derived,
-                    wanted,
-                );
-            }
+            let Some(derived) = self.current.record() else { continue };
+            // Only the stages behind the publisher see it: the bits above its own.
+            let behind = !(u32::MAX >> (31 - u32::from(publisher % STAGES_MAX as u8)));
+            let wanted = self.routes[usize::from(derived.header.stream.0)] & behind;
+            dispatch(&mut self.stages, &mut self.outbox, derived, wanted);
         }
         self.outbox.actions()
+    }
+
+    /// A feed is about to begin: every stage takes the memory that it needs for it.
+    pub fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.stages.iter_mut().for_each(|stage| stage.reserve(feed, memory));
+    }
+
+    /// A record is about to come: the stages that look ahead ask for the memory that it will touch.
+    #[inline]
+    pub fn prefetch(&self, record: &Record, memory: Memory) {
+        let mut ahead = self.ahead & self.routes[usize::from(record.header.stream.0)];
+        while let Some(stage) = self.stages.get(ahead.trailing_zeros() as usize) {
+            ahead &= ahead - 1;
+            stage.prefetch(record, memory);
+        }
     }
 
     /// The actions of the record last taken, as [`Chain::on_record`] returned them.
@@ -151,7 +143,7 @@ impl Chain {
 
     /// The stages' names, in order.
     pub fn stage_names(&self) -> impl Iterator<Item = &str> {
-        self.stages.iter().map(|stage| stage.strategy.name())
+        self.stages.iter().map(|stage| stage.name())
     }
 
     /// Which streams any stage wants.
@@ -163,15 +155,14 @@ impl Chain {
     /// Reports every stage's counters as (position of the stage, counter, value).
     pub fn counters(&self, report: &mut dyn FnMut(usize, &'static str, u64)) {
         for (i, stage) in self.stages.iter().enumerate() {
-            stage.strategy.counters(&mut |counter, value| report(i, counter, value));
+            stage.counters(&mut |counter, value| report(i, counter, value));
         }
     }
 
     /// How many actions the strategy of a rule number has emitted.
     #[must_use]
     pub fn actions_of(&self, rule: u16) -> u64 {
-        let stages = self.stages.iter().filter(|stage| stage.rule == rule);
-        stages.map(|stage| stage.actions).sum()
+        self.outbox.actions_of(rule)
     }
 
     /// Appends the state of every stage to `out`, each behind its length.
@@ -182,7 +173,7 @@ impl Chain {
         for stage in &self.stages {
             let start = out.len();
             out.extend_from_slice(&[0; 8]);
-            stage.strategy.save(out);
+            stage.save(out);
             let bytes = (out.len() - start - 8) as u64;
             out[start..start + 8].copy_from_slice(&bytes.to_le_bytes());
         }
@@ -208,34 +199,26 @@ impl Chain {
             let piece: [u8; 8] = take(8)?.try_into().map_err(|_| StateError::Version)?;
             let count = usize::try_from(u64::from_le_bytes(piece));
             let state = take(count.map_err(|_| StateError::Version)?)?;
-            stage.strategy.restore(state)?;
+            stage.restore(state)?;
         }
         if at == bytes.len() { Ok(()) } else { Err(StateError::Damaged { offset: at }) }
     }
 }
 
-/// Calls the stages whose bits are set, first to last, and notes who may see what they derive.
+/// Calls the stages whose bits are set, first to last.
 #[inline]
 fn dispatch(
-    stages: &mut [Stage],
+    stages: &mut [Box<dyn Strategy>],
     outbox: &mut Outbox,
-    visible: &mut [u32; DERIVED_TOTAL_MAX],
-    session: u32,
     record: &Record,
     mut wanted: u32,
 ) {
     while wanted != 0 {
-        let i = wanted.trailing_zeros() as usize;
+        let i = wanted.trailing_zeros();
         wanted &= wanted - 1;
-        let before = outbox.derived_len();
-        outbox.begin(session, stages[i].rule);
-        let acted = outbox.actions().len();
-        stages[i].strategy.on_record(record, outbox);
-        stages[i].actions += (outbox.actions().len() - acted) as u64;
-        for place in &mut visible[before..outbox.derived_len()] {
-            // The stages behind this one: the bits above bit i.
-            *place = !(u32::MAX >> (31 - i as u32));
-        }
+        let Some(stage) = stages.get_mut(i as usize) else { return };
+        outbox.begin(i as u8);
+        stage.on_record(record, outbox);
     }
 }
 

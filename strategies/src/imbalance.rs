@@ -26,6 +26,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Order;
 use crate::keyed::PerInstrument;
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
 use crate::state::StateReader;
@@ -227,6 +228,10 @@ impl Strategy for Imbalance {
             Some(bbo) => self.quote(bbo, outbox),
             None => self.quotes.begin(record.header.feed),
         }
+    }
+
+    fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.quotes.reserve(feed, memory);
     }
 
     fn save(&self, out: &mut Vec<u8>) {

@@ -18,6 +18,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::memory::Memory;
 use crate::state::StateReader;
 use crate::strategy::StateError;
 
@@ -69,6 +70,14 @@ impl<T: FromBytes + IntoBytes + Immutable> PerInstrument<T> {
         let at = usize::from(instrument);
         table.seen = table.seen.max(at + 1);
         table.states.get_mut(at)
+    }
+
+    /// Takes the memory for a feed that is about to begin, all of it resident.
+    pub fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.begin(feed);
+        if let Some(Some(table)) = self.feeds.get(usize::from(feed)) {
+            memory.reserve(&table.states);
+        }
     }
 
     /// Appends every state that differs from never seen.

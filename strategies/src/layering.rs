@@ -35,6 +35,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Alert;
 use crate::keyed::PerInstrument;
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
 use crate::state::StateReader;
@@ -243,6 +244,11 @@ impl Strategy for Layering {
             b'E' => self.executed(order),
             _ => self.left(order, outbox),
         }
+    }
+
+    fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.usual.reserve(feed, memory);
+        self.sides.begin(feed);
     }
 
     fn save(&self, out: &mut Vec<u8>) {

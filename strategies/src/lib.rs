@@ -11,6 +11,7 @@ pub mod chain;
 pub mod imbalance;
 pub mod keyed;
 pub mod layering;
+pub mod memory;
 pub mod outbox;
 pub mod registry;
 pub mod state;

@@ -12,21 +12,39 @@ use crate::action::{ActionId, CAUSE_OFFSET, Cause, FAMILY};
 pub struct Outbox {
     actions: Box<[RecordBuf]>,
     actions_len: usize,
-    derived: Box<[RecordBuf]>,
+    /// Boxed one by one, so that one can be taken out for its dispatch without a copy.
+    derived: Box<[Box<RecordBuf>]>,
+    /// Which stage published each of them.
+    publishers: Box<[u8]>,
     derived_len: usize,
-    cause: Cause,
+    /// Key of the session of the causing record.
+    session: u32,
+    /// Which stage is at work.
+    stage: u8,
+    /// Rule number of every stage, and actions that it emitted so far.
+    stages: Box<[(u16, u64)]>,
 }
 
 impl Outbox {
-    /// An outbox with room for so many actions and derived records per causing record.
+    /// An outbox for one stage, with room for so many actions and derived records per causing
+    /// record.
     #[must_use]
     pub fn new(actions: usize, derived: usize) -> Self {
+        Self::for_stages(actions, derived, &[0])
+    }
+
+    /// An outbox for stages of these rule numbers.
+    #[must_use]
+    pub(crate) fn for_stages(actions: usize, derived: usize, rules: &[u16]) -> Self {
         Self {
             actions: vec![RecordBuf::default(); actions].into(),
             actions_len: 0,
-            derived: vec![RecordBuf::default(); derived].into(),
+            derived: vec![Box::default(); derived].into(),
+            publishers: vec![0; derived].into(),
             derived_len: 0,
-            cause: Cause { session: 0, rule: 0, ordinal: 0 },
+            session: 0,
+            stage: 0,
+            stages: rules.iter().map(|&rule| (rule, 0)).collect(),
         }
     }
 
@@ -39,14 +57,15 @@ impl Outbox {
         const { assert!(A::SCHEMA.stream.0 & 0xff00 == FAMILY, "not an action stream") };
         const { assert!(A::SCHEMA.bytes >= CAUSE_OFFSET + size_of::<Cause>()) };
         // A stage may be called again for what the same record derived, so its ordinals go on.
-        let rule = self.cause.rule;
+        let rule = self.stages[usize::from(self.stage)].0;
         let earlier = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
-        self.cause.ordinal = earlier.filter(|id| id.rule == rule).count() as u16;
+        let ordinal = earlier.filter(|id| id.rule == rule).count() as u16;
         let mut action = action;
         let place = &mut action.as_mut_bytes()[CAUSE_OFFSET..];
         if let Ok((cause, _)) = Cause::mut_from_prefix(place) {
-            *cause = self.cause;
+            *cause = Cause { session: self.session, rule, ordinal };
         }
+        self.stages[usize::from(self.stage)].1 += 1;
         assert!(self.actions_len < self.actions.len(), "more actions than a stage declared");
         self.actions[self.actions_len].set(action.as_record());
         self.actions_len += 1;
@@ -60,10 +79,11 @@ impl Outbox {
     pub fn publish<V: View>(&mut self, record: V) {
         assert!(self.derived_len < self.derived.len(), "more derived records than allowed");
         let buf = &mut self.derived[self.derived_len];
-        buf.set(record.as_record());
+        buf.set_view(&record);
         if let Some(header) = buf.header_mut() {
             header.flags |= FLAG_DERIVED;
         }
+        self.publishers[self.derived_len] = self.stage;
         self.derived_len += 1;
     }
 
@@ -81,10 +101,34 @@ impl Outbox {
         self.derived_len = 0;
     }
 
-    /// What follows is emitted by stage `rule`, caused by a record of `session`.
+    /// Starts over for a causing record of the session with this key.
     #[inline]
-    pub(crate) fn begin(&mut self, session: u32, rule: u16) {
-        self.cause = Cause { session, rule, ordinal: 0 };
+    pub(crate) fn start(&mut self, session: u32) {
+        self.clear();
+        self.session = session;
+    }
+
+    /// What follows is emitted by the stage at position `stage`.
+    #[inline]
+    pub(crate) fn begin(&mut self, stage: u8) {
+        self.stage = stage;
+    }
+
+    /// Actions that the stages of a rule number emitted so far.
+    #[must_use]
+    pub(crate) fn actions_of(&self, rule: u16) -> u64 {
+        self.stages.iter().filter(|stage| stage.0 == rule).map(|stage| stage.1).sum()
+    }
+
+    /// Swaps the derived record `index` with what `place` holds and returns the position of the
+    /// stage that published it; `None` if there is none.
+    #[inline]
+    pub(crate) fn take_derived(&mut self, index: usize, place: &mut Box<RecordBuf>) -> Option<u8> {
+        if index >= self.derived_len {
+            return None;
+        }
+        std::mem::swap(self.derived.get_mut(index)?, place);
+        self.publishers.get(index).copied()
     }
 
     /// How many records were derived so far for this record.

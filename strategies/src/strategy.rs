@@ -5,6 +5,7 @@
 
 use corelane_feeds::record::{Record, StreamId};
 
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 
 /// The most actions that one strategy may emit for one record.
@@ -25,6 +26,20 @@ pub trait Strategy: Send {
 
     /// Takes one record. Must not allocate once its state has reached its bounds.
     fn on_record(&mut self, record: &Record, outbox: &mut Outbox);
+
+    /// A feed is about to begin: takes the memory that its records will need, so that a hot thread
+    /// need not. A stage without tables has nothing to do.
+    fn reserve(&mut self, _feed: u8, _memory: Memory) {}
+
+    /// Whether [`Strategy::prefetch`] does anything: worth its while only for tables that no cache
+    /// holds.
+    fn looks_ahead(&self) -> bool {
+        false
+    }
+
+    /// A record is about to come: asks for the memory that it will touch. Called a few records
+    /// ahead or never, and it must decide nothing.
+    fn prefetch(&self, _record: &Record, _memory: Memory) {}
 
     /// Appends its state to `out`.
     fn save(&self, out: &mut Vec<u8>);

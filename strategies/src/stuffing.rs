@@ -25,6 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Alert;
 use crate::keyed::PerInstrument;
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
 use crate::state::StateReader;
@@ -194,6 +195,10 @@ impl Strategy for Stuffing {
             Some(order) => self.event(order, outbox),
             None => self.windows.begin(record.header.feed),
         }
+    }
+
+    fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.windows.reserve(feed, memory);
     }
 
     fn save(&self, out: &mut Vec<u8>) {

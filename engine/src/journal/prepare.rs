@@ -214,8 +214,8 @@ impl Service {
             // Asked before the ring is emptied: what was retired before the stop is seen.
             let stop = self.shared.stop.load(Ordering::Acquire);
             while let Ok(map) = self.retired.pop() {
-                // Without a disk there is nothing to flush; with one, the next flush reports too.
-                let _ = map.flush();
+                // Without a disk there is nothing to write; with one, the next segment reports too.
+                let _ = map.finish();
             }
             if stop {
                 return;

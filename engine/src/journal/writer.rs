@@ -209,10 +209,9 @@ impl JournalWriter {
         self.put_end(End::CLOSED);
         let used = (self.at + END_BYTES).next_multiple_of(SEGMENT_BYTES_MIN);
         let path = segment_path(&self.dir, self.header.segment);
-        self.map.flush().map_err(JournalError::io("write back", &path))?;
         let Self { map, preparer, dir, .. } = self;
         drop(preparer);
-        drop(map);
+        map.finish().map_err(JournalError::io("write back", &path))?;
         let file = OpenOptions::new().write(true).open(&path);
         let file = file.map_err(JournalError::io("open", &path))?;
         file.set_len(used as u64).map_err(JournalError::io("cut", &path))?;

@@ -32,6 +32,7 @@ use crate::report::{self, RingReport, RunReport};
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
 use crate::shard::{ActionOut, OnFull, Shard, ShardConfig, ShardEnd};
 use crate::sys::affinity;
+use crate::sys::prefetch::MEMORY;
 
 /// The interval of histograms and of the interval log.
 const LATENCY_INTERVAL: Duration = Duration::from_secs(1);
@@ -250,7 +251,13 @@ fn start(setup: &mut Setup<'_>, input: &Input, threads: &mut Threads) -> anyhow:
         let waiting = shape.waiting;
         threads.egress = Some(spawn("egress", move || {
             // Egress is no hot thread: it gives way to those that are.
-            let waiting = if waiting == Waiting::Spin { Waiting::Yield } else { waiting };
+            // Fused, it only writes files: a spin here would take from the core next to it, which
+            // is often the other half of the hot one.
+            let waiting = match waiting {
+                _ if shape.fused || !shape.live => Waiting::Park,
+                Waiting::Spin => Waiting::Yield,
+                waiting => waiting,
+            };
             egress::run(egress, rings, waiting, PATIENCE)
         })?);
     }
@@ -348,7 +355,8 @@ impl Setup<'_> {
     }
 
     fn shard(&mut self, number: usize, out: Out) -> anyhow::Result<Shard<Out>> {
-        let chain = plan::build_chain(self.config, self.registry)?;
+        let mut chain = plan::build_chain(self.config, self.registry)?;
+        (0..self.config.feeds.len()).for_each(|feed| chain.reserve(feed as u8, MEMORY));
         let journal = if self.config.journal.enabled {
             let config = plan::journal_config(self.config, &self.config.journal.dir, number);
             Some(JournalWriter::create(&config)?)

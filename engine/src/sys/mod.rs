@@ -9,6 +9,7 @@ pub mod crc;
 #[cfg(feature = "glommio")]
 pub mod glommio;
 pub mod poll;
+pub mod prefetch;
 pub mod recvmmsg;
 pub mod segment_map;
 pub mod sockopt;

@@ -32,6 +32,7 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// A mapped segment file.
 pub struct SegmentMap {
     map: MmapRaw,
+    file: File,
     crc: Crc32c,
 }
 
@@ -44,20 +45,20 @@ impl SegmentMap {
     pub fn create(path: &Path, bytes: usize) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
-        Self::over(&file, bytes).inspect_err(|_| {
+        Self::over(file, bytes).inspect_err(|_| {
             // The first error is the one to report.
             let _ = std::fs::remove_file(path);
         })
     }
 
-    fn over(file: &File, bytes: usize) -> io::Result<Self> {
-        match fallocate(file, FallocateFlags::empty(), 0, bytes as u64) {
+    fn over(file: File, bytes: usize) -> io::Result<Self> {
+        match fallocate(&file, FallocateFlags::empty(), 0, bytes as u64) {
             Ok(()) => {}
-            Err(Errno::OPNOTSUPP) => write_zeros(file, bytes)?,
+            Err(Errno::OPNOTSUPP) => write_zeros(&file, bytes)?,
             Err(error) => return Err(error.into()),
         }
-        let map = MmapOptions::new().len(bytes).map_raw(file)?;
-        let segment = Self { map, crc: Crc32c::detect() };
+        let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+        let segment = Self { map, file, crc: Crc32c::detect() };
         match segment.map.advise(Advice::PopulateWrite) {
             Ok(()) => {}
             // Linux before 5.14 does not know the advice.
@@ -142,12 +143,8 @@ impl SegmentMap {
 
     /// Asks the CPU to load `bytes` bytes from `offset` on into its caches, without waiting.
     pub fn prefetch(&self, offset: usize, bytes: usize) {
-        #[cfg(target_arch = "x86_64")]
         for at in (offset..(offset + bytes).min(self.map.len())).step_by(LINE_BYTES) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let line = self.map.as_ptr().wrapping_add(at);
-            // SAFETY: a prefetch reads nothing as far as the program can tell, wherever it points.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+            super::prefetch::load(self.map.as_ptr().wrapping_add(at));
         }
     }
 
@@ -161,12 +158,16 @@ impl SegmentMap {
         self.map.as_mut_ptr().wrapping_add(offset).cast()
     }
 
-    /// Writes what is new back to the file's device, and waits for it. Nothing to do on tmpfs.
+    /// Unmaps the file, writes what is new back to its device, and waits for that. Nothing to write
+    /// on tmpfs. In this order: while a page is mapped, its write-back interrupts every core that
+    /// runs a thread of this process to protect it, page after page.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn flush(&self) -> io::Result<()> {
-        self.map.flush()
+    pub fn finish(self) -> io::Result<()> {
+        let Self { map, file, .. } = self;
+        drop(map);
+        file.sync_data()
     }
 }
 
@@ -193,18 +194,18 @@ mod tests {
         let crc = map.append(16, 7, 9, 5, &[3, 4]);
         assert_eq!(crc, Crc32c::portable().words(5, &[9, 3, 4]));
         map.publish(PAGE_BYTES - 8, 6);
-        map.flush().unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(bytes.len(), PAGE_BYTES);
-        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-        assert_eq!([word(0), word(8), word(24), word(32), word(PAGE_BYTES - 8)], [1, 2, 3, 4, 6]);
-        assert_eq!(word(16), 7 | u64::from(crc) << 32);
         for (offset, words) in [(PAGE_BYTES - 8, 2), (PAGE_BYTES, 1), (4, 1), (usize::MAX - 7, 1)] {
             let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 map.put(offset, &vec![0; words]);
             }));
             assert!(caught.is_err(), "{offset}");
         }
+        map.finish().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), PAGE_BYTES);
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        assert_eq!([word(0), word(8), word(24), word(32), word(PAGE_BYTES - 8)], [1, 2, 3, 4, 6]);
+        assert_eq!(word(16), 7 | u64::from(crc) << 32);
         assert!(SegmentMap::create(&path, PAGE_BYTES).is_err(), "an existing file is left alone");
     }
 

@@ -9,6 +9,7 @@ use corelane_feeds::streams::{itch, sys};
 use corelane_feeds::units::{Char, Nanos, Price, Qty, Qty32, Side, Symbol};
 
 use super::{Book, Order, OrderStore, restore_book, save_book};
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::{StateError, Strategy};
@@ -59,7 +60,7 @@ struct Counters {
 /// One feed's orders and books.
 struct FeedBooks {
     orders: OrderStore,
-    books: Vec<Option<Box<Book>>>,
+    books: Vec<Option<Book>>,
 }
 
 /// The L3 books of every ITCH feed of a shard.
@@ -113,7 +114,7 @@ impl L3Books {
     pub fn books(&self, feed: u8) -> impl Iterator<Item = (u16, &Book)> {
         let books = self.feed(feed).map_or(&[][..], |feed| &feed.books);
         let numbered = books.iter().enumerate();
-        numbered.filter_map(|(i, book)| Some((i as u16, book.as_deref()?)))
+        numbered.filter_map(|(i, book)| Some((i as u16, book.as_ref()?)))
     }
 
     /// The live orders of a feed.
@@ -166,7 +167,7 @@ impl L3Books {
         match &mut self.feeds[feed] {
             Some(feed) => {
                 feed.orders.clear();
-                feed.books.iter_mut().flatten().for_each(|book| book.clear());
+                feed.books.iter_mut().flatten().for_each(Book::clear);
             }
             empty => {
                 let books = vec![const { None }; usize::from(u16::MAX) + 1];
@@ -188,18 +189,19 @@ impl L3Books {
             return;
         };
         let place = &mut feed.books[usize::from(order.instrument)];
-        let book = place.get_or_insert_with(|| Box::new(Book::new(symbol)));
+        let book = place.get_or_insert_with(|| Book::new(symbol));
         if book.symbol != symbol && symbol != Symbol::default() {
             book.symbol = symbol;
         }
         let ladder = &mut book.sides[order.side.index()];
-        order.ahead = Qty32::from(ladder.level(order.price).map_or(Qty(0), |level| level.qty)).0;
-        if order.qty == 0 || !feed.orders.insert(order) {
+        let inserted = if order.qty == 0 { None } else { feed.orders.insert_at(order) };
+        let Some(at) = inserted else {
             self.counters.refused += 1;
             return;
-        }
+        };
         let touch = ladder.best().map_or(Price(0), |level| level.price);
-        ladder.add(order.price, Qty(u64::from(order.qty)));
+        order.ahead = Qty32::from(ladder.add(order.price, Qty(u64::from(order.qty)))).0;
+        feed.orders.at(at).ahead = order.ahead;
         if self.options.publish_orders {
             let (symbol, qty) = (book.symbol, order.qty);
             let event = Event { order, symbol, kind: b'A', qty, left: qty, price: None, touch };
@@ -221,7 +223,8 @@ impl L3Books {
         else {
             return false;
         };
-        let Some(order) = feed.orders.get_mut(order_ref) else { return false };
+        let Some(at) = feed.orders.locate(order_ref) else { return false };
+        let order = feed.orders.at(at);
         let taken = if leave.kind == b'D' || leave.kind == b'U' { order.qty } else { leave.qty };
         if taken > order.qty {
             let counter = match leave.kind {
@@ -235,7 +238,7 @@ impl L3Books {
         let order = *order;
         let left = order.qty;
         if left == 0 {
-            feed.orders.remove(order_ref);
+            feed.orders.remove_at(at);
         }
         let Some(book) = feed.books[usize::from(order.instrument)].as_mut() else { return false };
         let gone = u64::from(left == 0);
@@ -363,10 +366,33 @@ impl Strategy for L3Books {
             if let Some(feed) = feed {
                 let place = &mut feed.books[usize::from(header.instrument)];
                 let symbol = directory.symbol;
-                place.get_or_insert_with(|| Box::new(Book::new(symbol))).symbol = symbol;
+                place.get_or_insert_with(|| Book::new(symbol)).symbol = symbol;
             }
         } else {
             self.begin(header.feed);
+        }
+    }
+
+    fn reserve(&mut self, feed: u8, memory: Memory) {
+        self.begin(feed);
+        if let Some(feed) = self.feed(feed) {
+            feed.orders.reserve(memory);
+            memory.reserve(&feed.books);
+        }
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
+    fn prefetch(&self, record: &Record, memory: Memory) {
+        let Some(feed) = self.feed(record.header.feed) else { return };
+        // Messages about orders begin with their reference; what others begin with does no harm.
+        if let Some(order_ref) = record.fields.first() {
+            feed.orders.prefetch(*order_ref, memory);
+        }
+        if let Some(replace) = record.view::<itch::OrderReplace>() {
+            feed.orders.prefetch(replace.new_order_ref, memory);
         }
     }
 
@@ -458,7 +484,7 @@ impl L3Books {
         for _ in 0..state.u64()? {
             let instrument = state.u16()?;
             let book = restore_book(state)?;
-            feed.books[usize::from(instrument)] = Some(Box::new(book));
+            feed.books[usize::from(instrument)] = Some(book);
         }
         Ok(())
     }

@@ -23,8 +23,9 @@ use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::StateError;
 
-/// Both sides of one instrument.
+/// Both sides of one instrument: two cache lines.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Book {
     /// The instrument's symbol; blank until a message named it.
     pub symbol: Symbol,

@@ -1,19 +1,24 @@
 //! Live orders by reference: a flat, open-addressed table whose memory is taken once.
 //!
-//! References of a venue grow by one, so neighbours are used together: eight of them share a run of
-//! slots, and runs are scattered. A removed order's place is closed by moving its successors back,
-//! so there are no tombstones and look-ups stay short for ever.
+//! References of a venue grow by one, so neighbours are used together: 64 of them share a run of
+//! slots, and runs are scattered, no two of as many references as there are slots to one place. A
+//! removed order's place is closed by moving its successors back, so there are no tombstones and
+//! look-ups stay short for ever.
 //!
 //! Invariant: at most half of the slots are taken; an order for which there is no room is refused,
 //! and the caller counts it.
 
 use corelane_feeds::units::{Char, Nanos, Price, Side};
 
-/// Neighbouring references that share a run of slots: 2^3.
-const RUN_BITS: u32 = 3;
+use zerocopy::FromZeros;
+
+use crate::memory::Memory;
+
+/// Neighbouring references that share a run of slots: 2^6.
+const RUN_BITS: u32 = 6;
 
 /// A live order.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, FromZeros)]
 pub struct Order {
     /// The venue's reference; 0 is none (venues number from 1), it marks a free slot.
     pub order_ref: u64,
@@ -51,6 +56,8 @@ const _: () = assert!(size_of::<Order>() == 40);
 pub struct OrderStore {
     slots: Box<[Order]>,
     mask: usize,
+    /// Runs are numbered by so many bits.
+    runs_bits: u32,
     live: usize,
     live_max: usize,
 }
@@ -60,8 +67,11 @@ impl OrderStore {
     #[must_use]
     pub fn new(live_max: usize) -> Self {
         let live_max = live_max.next_power_of_two().max(1 << RUN_BITS);
-        let slots = vec![FREE; live_max * 2].into_boxed_slice();
-        Self { mask: slots.len() - 1, slots, live: 0, live_max }
+        // Zeroed by the system and not written here, so that it can still be backed by large pages.
+        let slots = Order::new_vec_zeroed(live_max * 2);
+        let slots = slots.expect("memory for a table of orders").into_boxed_slice();
+        let (mask, runs_bits) = (slots.len() - 1, slots.len().trailing_zeros() - RUN_BITS);
+        Self { slots, mask, runs_bits, live: 0, live_max }
     }
 
     /// Live orders.
@@ -98,8 +108,60 @@ impl OrderStore {
     /// The slot at which a reference's probing begins.
     #[inline]
     fn home(&self, order_ref: u64) -> usize {
-        let run = (order_ref >> RUN_BITS).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        let run = order_ref >> RUN_BITS;
+        // An odd factor maps the numbers below a power of two one to one; what is above them is
+        // mixed in, for venues that do not number by one.
+        let run = (run ^ (run >> self.runs_bits)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         ((run << RUN_BITS) | (order_ref & ((1 << RUN_BITS) - 1))) as usize & self.mask
+    }
+
+    /// Makes the table resident.
+    pub(super) fn reserve(&self, memory: Memory) {
+        memory.reserve(&self.slots);
+    }
+
+    /// Asks for the place of an order that is about to be looked up.
+    #[inline]
+    pub(super) fn prefetch(&self, order_ref: u64, memory: Memory) {
+        let home = self.home(order_ref);
+        if let Some(slot) = self.slots.get(home) {
+            memory.load(slot);
+        }
+        // The next one is looked at when an order leaves: another line as often as not.
+        if let Some(next) = self.slots.get(home + 1) {
+            memory.load(next);
+        }
+    }
+
+    /// Where a live order is, for [`OrderStore::at`] and [`OrderStore::remove_at`] until the next
+    /// order comes or goes.
+    #[inline]
+    pub(super) fn locate(&self, order_ref: u64) -> Option<usize> {
+        if order_ref == 0 { None } else { self.find(order_ref).ok() }
+    }
+
+    /// The order at a place that was located.
+    #[inline]
+    pub(super) fn at(&mut self, place: usize) -> &mut Order {
+        &mut self.slots[place]
+    }
+
+    /// Removes the order at a place that was located.
+    #[inline]
+    pub(super) fn remove_at(&mut self, place: usize) {
+        self.close(place);
+    }
+
+    /// Adds an order and returns its place; `None` as [`OrderStore::insert`] says false.
+    #[inline]
+    pub(super) fn insert_at(&mut self, order: Order) -> Option<usize> {
+        if self.live == self.live_max || order.order_ref == 0 {
+            return None;
+        }
+        let at = self.find(order.order_ref).err()?;
+        self.slots[at] = order;
+        self.live += 1;
+        Some(at)
     }
 
     #[inline]
@@ -120,32 +182,20 @@ impl OrderStore {
     /// Adds an order. False if its reference is 0 or live already, or there is no room.
     #[inline]
     pub fn insert(&mut self, order: Order) -> bool {
-        if self.live == self.live_max || order.order_ref == 0 {
-            return false;
-        }
-        let Err(at) = self.find(order.order_ref) else { return false };
-        self.slots[at] = order;
-        self.live += 1;
-        true
+        self.insert_at(order).is_some()
     }
 
     /// The order of a reference.
     #[inline]
     pub fn get_mut(&mut self, order_ref: u64) -> Option<&mut Order> {
-        if order_ref == 0 {
-            return None;
-        }
-        let at = self.find(order_ref).ok()?;
+        let at = self.locate(order_ref)?;
         Some(&mut self.slots[at])
     }
 
     /// Removes an order.
     #[inline]
     pub fn remove(&mut self, order_ref: u64) -> Option<Order> {
-        if order_ref == 0 {
-            return None;
-        }
-        let at = self.find(order_ref).ok()?;
+        let at = self.locate(order_ref)?;
         let order = self.slots[at];
         self.close(at);
         Some(order)
