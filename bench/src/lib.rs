@@ -9,3 +9,5 @@ pub mod journal;
 pub mod session;
 pub mod stages;
 pub mod stat;
+pub mod sustain;
+pub mod wire;

@@ -1,6 +1,10 @@
 //! `corelane-bench`: every benchmark of this crate, by name. See the README beside this crate.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use corelane_bench::sustain::AS_CORELANE;
+use corelane_strategies::registry::Registry;
 
 mod cli;
 
@@ -16,13 +20,32 @@ struct Cli {
 enum Command {
     /// The ITCH decoder against the crate itchy
     Decode(cli::decode::DecodeArgs),
+    /// Wire to action through the whole engine against bare recv and send
+    Wire(cli::wire::WireArgs),
+    /// A rate held live over loopback multicast without loss, and the highest that holds
+    Sustain(cli::sustain::SustainArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    if std::env::var_os(AS_CORELANE).is_some() {
+        return corelane::main(&Registry::builtin());
+    }
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("corelane-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Decode(args) => cli::decode::run(&args),
+        Command::Wire(args) => cli::wire::run(&args),
+        Command::Sustain(args) => cli::sustain::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
     }
 }

@@ -2,3 +2,5 @@
 
 pub(crate) mod decode;
 pub(crate) mod replay;
+pub(crate) mod sustain;
+pub(crate) mod wire;
