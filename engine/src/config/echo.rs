@@ -32,6 +32,7 @@ impl Display for Config {
         }
         writeln!(f, "wait = \"{}\"\nbackend = \"{}\"", engine.wait.word(), engine.backend.word())?;
         writeln!(f, "ring_slots = {}", engine.ring_slots)?;
+        writeln!(f, "orders_max = {}", engine.orders_max)?;
         writeln!(f, "\n[journal]\nenabled = {}", self.journal.enabled)?;
         writeln!(f, "dir = {}", quoted(self.journal.dir.display()))?;
         writeln!(f, "segment = {}", self.journal.segment_bytes)?;

@@ -76,6 +76,8 @@ pub struct EngineConfig {
     pub backend: BackendKind,
     /// Slots of every ring, a power of two.
     pub ring_slots: usize,
+    /// Live orders that an order-by-order book has room for, per feed.
+    pub orders_max: usize,
 }
 
 /// `[journal]`: where every shard's journal lies.

@@ -22,6 +22,8 @@ use super::{
     Topology,
 };
 
+/// Live orders of a feed that there is room for.
+const ORDERS_MAX: usize = 1 << 20;
 const RING_SLOTS: usize = 65_536;
 const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
@@ -68,6 +70,7 @@ fn read_engine(table: Option<Table<'_>>) -> EngineConfig {
         wait: Waiting::Auto,
         backend: BackendKind::Auto,
         ring_slots: RING_SLOTS,
+        orders_max: ORDERS_MAX,
     };
     let Some(mut table) = table else { return engine };
     engine.topology = table.or("topology", engine.topology);
@@ -78,6 +81,7 @@ fn read_engine(table: Option<Table<'_>>) -> EngineConfig {
     engine.service_core = table.optional("service_core").map(Spanned::into_inner);
     engine.reactors = bounded(&mut table, "reactors", 1, 1..=THREADS_MAX);
     engine.ring_slots = bounded(&mut table, "ring_slots", RING_SLOTS, 64..=1 << 24);
+    engine.orders_max = bounded(&mut table, "orders_max", ORDERS_MAX, 1_024..=1 << 28);
     let shards = table.optional::<usize>("shards");
     engine.shards = match (engine.topology, shards) {
         (Topology::Fused, Some(shards)) if *shards.get_ref() != engine.reactors => {

@@ -38,7 +38,9 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
     let mut books: Vec<Box<dyn Strategy>> = Vec::new();
     if has(Protocol::Itch50) {
         let publish_orders = wanted(book::Order::STREAM);
-        books.push(Box::new(L3Books::new(L3Options { publish_orders, ..L3Options::default() })));
+        let orders_max = config.engine.orders_max;
+        let options = L3Options { orders_max, publish_orders, ..L3Options::default() };
+        books.push(Box::new(L3Books::new(options)));
     }
     if has(Protocol::IexDeep10) {
         books.push(Box::new(LevelBooks::new(true)));

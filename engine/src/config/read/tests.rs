@@ -95,3 +95,28 @@ fn every_mistake_is_shown_at_once() {
     let error = parse("[engine]\nshard = 1\nwait = \"nap\"\n[[feed]]\nprotocl = 1\n").unwrap_err();
     assert_eq!(error.matches("error:").count(), 4, "{error}");
 }
+
+/// The commented reference is what a newcomer copies from: it reads, its defaults are the defaults,
+/// and it names every key that there is.
+#[test]
+fn the_reference_configuration_is_true() {
+    let text = include_str!("../../../../tuning/corelane.toml");
+    let registry = Registry::builtin();
+    let config = Config::parse("corelane.toml", text, &registry).unwrap();
+    assert_eq!(config.journal.dir.to_str(), Some("/dev/shm/corelane-reference"));
+    let bare = "[[feed]]\nprotocol = \"itch50\"\nlines = [\"127.0.0.1:1\"]";
+    let bare = Config::parse("bare.toml", bare, &registry).unwrap();
+    assert_eq!(config.engine, bare.engine);
+    assert_eq!(config.journal.segment_bytes, bare.journal.segment_bytes);
+    assert_eq!(config.feeds[0].rcvbuf_bytes, bare.feeds[0].rcvbuf_bytes);
+    assert_eq!(config.feeds[0].hold_max, bare.feeds[0].hold_max);
+
+    for section in ["engine", "journal", "report"] {
+        let wrong = format!("[{section}]\nno_such_key = 1\n");
+        let error = Config::parse("wrong.toml", &wrong, &registry).unwrap_err().to_string();
+        let known = error.split("known keys: ").nth(1).and_then(|rest| rest.lines().next());
+        for key in known.unwrap().split(", ") {
+            assert!(text.contains(&format!("{key} = ")), "the reference lacks `{section}.{key}`");
+        }
+    }
+}
