@@ -14,6 +14,7 @@ pub mod layering;
 pub mod memory;
 pub mod outbox;
 pub mod registry;
+pub mod rules;
 pub mod state;
 pub mod strategy;
 pub mod stuffing;
