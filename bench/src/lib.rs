@@ -5,6 +5,7 @@
 //! that runs with the tests.
 
 pub mod decode;
+pub mod instructions;
 pub mod journal;
 pub mod session;
 pub mod stages;

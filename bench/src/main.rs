@@ -24,6 +24,10 @@ enum Command {
     Wire(cli::wire::WireArgs),
     /// A rate held live over loopback multicast without loss, and the highest that holds
     Sustain(cli::sustain::SustainArgs),
+    /// Appends against memcpy, appends while a segment rolls, rings
+    Journal(cli::journal::JournalArgs),
+    /// Instructions per message by callgrind, against stored bounds
+    Instructions(cli::instructions::InstructionsArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
 }
@@ -46,6 +50,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Decode(args) => cli::decode::run(&args),
         Command::Wire(args) => cli::wire::run(&args),
         Command::Sustain(args) => cli::sustain::run(&args),
+        Command::Journal(args) => {
+            cli::journal::run(&args);
+            Ok(())
+        }
+        Command::Instructions(args) => cli::instructions::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
     }
 }

@@ -24,6 +24,7 @@ use corelane::latency::LatencyCollector;
 use corelane::ring::Full;
 use corelane::run::{Input, RunOptions, Speed, execute};
 use corelane::shard::{ActionOut, Shard, ShardConfig};
+use corelane::sys::prefetch::MEMORY;
 use corelane_feeds::feed::{BINARY_FILE_SESSION, Feed, FeedConfig, Protocol, Transport};
 use corelane_feeds::moldudp64::Packet;
 use corelane_feeds::record::{Record, RecordSink};
@@ -34,7 +35,7 @@ use corelane_strategies::registry::{Params, Registry};
 use corelane_strategies::strategy::Strategy;
 
 use crate::session::Session;
-use crate::stat::thread_cpu_ns;
+use crate::stat::{is_untimed, thread_cpu_ns};
 
 /// Datagrams between two turns for what can wait, as a replay has them.
 const IDLE_ROUNDS: usize = 4_096;
@@ -109,7 +110,8 @@ impl RecordSink for Fold {
 }
 
 /// Counts actions and forgets them.
-struct Swallow(u64);
+#[derive(Default)]
+pub struct Swallow(u64);
 
 impl ActionOut for Swallow {
     #[inline]
@@ -136,27 +138,36 @@ fn strategies() -> Vec<Box<dyn Strategy>> {
 /// # Errors
 /// If a journal cannot be written.
 pub fn pass(session: &Session, framing: Framing, stage: Stage, dir: &Path) -> anyhow::Result<Pass> {
-    let chain = match stage {
+    let mut chain = match stage {
         Stage::Frame => return Ok(frame(session, framing)),
         Stage::Decode => {
             let mut fold = Fold::default();
-            let ns = feed(session, framing, &mut fold, |_| {});
+            let ns = feed(session, framing, &mut fold, |_, _| {});
             return Ok(Pass { ns, sum: fold.0, actions: 0 });
         }
         Stage::Book => Chain::new(books(), Vec::new()),
         Stage::Decide | Stage::All => Chain::new(books(), strategies()),
         Stage::Journal => Chain::new(Vec::new(), Vec::new()),
     };
+    chain.reserve(0, MEMORY);
     let dir = dir.join(format!("corelane-bench-stages-{}", std::process::id()));
     let writer = match stage {
         Stage::Journal | Stage::All => Some(JournalWriter::create(&JournalConfig::new(&dir))?),
         _ => None,
     };
     let journals = writer.is_some();
-    let mut latency = LatencyCollector::new(Duration::from_secs(1), Clock::new().now());
     let mut shard = Shard::new(chain, writer, Swallow(0), ShardConfig::default());
-    shard.measure(Clock::new(), latency.recorder(), false);
-    let ns = feed(session, framing, &mut shard, Shard::idle);
+    // Clocks and what is handed over each second would make counts of instructions depend on time.
+    if !is_untimed() {
+        let mut latency = LatencyCollector::new(Duration::from_secs(1), Clock::new().now());
+        shard.measure(Clock::new(), latency.recorder(), false);
+    }
+    let ns = feed(session, framing, &mut shard, |shard, packet| {
+        shard.end_batch();
+        if packet % IDLE_ROUNDS == 0 {
+            shard.idle();
+        }
+    });
     let end = shard.finish();
     if journals {
         journal::remove(&dir)?;
@@ -185,12 +196,13 @@ fn frame(session: &Session, framing: Framing) -> Pass {
     Pass { ns, sum: black_box(sum), actions: 0 }
 }
 
-/// Decodes the session into `sink`; CPU nanoseconds per message.
+/// Decodes the session into `sink`, which is told the number of every packet (or lone message) at
+/// its end; CPU nanoseconds per message.
 pub fn feed<S: RecordSink>(
     session: &Session,
     framing: Framing,
     sink: &mut S,
-    idle: impl Fn(&mut S),
+    end_packet: impl Fn(&mut S, usize),
 ) -> f64 {
     let transport = match framing {
         Framing::Mold => Transport::MoldUdp64,
@@ -202,18 +214,14 @@ pub fn feed<S: RecordSink>(
         Framing::Mold => {
             for (i, datagram) in session.datagrams().enumerate() {
                 feed.datagram(0, Nanos(i as u64 + 1), datagram, sink);
-                if i % IDLE_ROUNDS == 0 {
-                    idle(sink);
-                }
+                end_packet(sink, i);
             }
         }
         Framing::File => {
             for (i, message) in session.messages().enumerate() {
                 let seq = i as u64 + 1;
                 feed.message(BINARY_FILE_SESSION, Seq(seq), Nanos(seq), message, sink);
-                if i % IDLE_ROUNDS == 0 {
-                    idle(sink);
-                }
+                end_packet(sink, i);
             }
         }
     }

@@ -11,6 +11,8 @@
 //! assert_eq!((rounds.median(1), rounds.ratio(1, 0)), (3.0, 1.5));
 //! ```
 
+use std::sync::OnceLock;
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// Something that is measured.
@@ -77,9 +79,23 @@ impl Rounds {
     }
 }
 
+/// The environment variable for programs under valgrind, which has no CPU time of threads that
+/// rustix could read: time is then not measured.
+pub const UNTIMED: &str = "CORELANE_BENCH_UNTIMED";
+
+/// Whether [`UNTIMED`] is set.
+#[must_use]
+pub fn is_untimed() -> bool {
+    static IS_UNTIMED: OnceLock<bool> = OnceLock::new();
+    *IS_UNTIMED.get_or_init(|| std::env::var_os(UNTIMED).is_some())
+}
+
 /// CPU time of the calling thread in nanoseconds: what other threads take away does not count.
 #[must_use]
 pub fn thread_cpu_ns() -> f64 {
+    if is_untimed() {
+        return 0.0;
+    }
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

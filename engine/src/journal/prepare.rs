@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -23,14 +23,14 @@ use super::{JournalConfig, JournalError, WhenFull, segment_path};
 use crate::sys::affinity;
 use crate::sys::segment_map::SegmentMap;
 
-/// How often the service thread looks whether a segment was taken (a wake-up by the writer would
-/// cost it a system call): four times in what a segment lasts at 1 GB/s, between these bounds. Each
-/// look takes 10 to 20 us from a hot thread where no CPU is idle, so it should be rare.
+/// How often the service thread looks whether a segment was taken, at most: a wake-up by the writer
+/// would cost it a system call. Where no CPU is idle each look takes 10 to 20 us from a hot thread,
+/// so the longer no segment was taken, the rarer they get.
 const POLL_MIN: Duration = Duration::from_micros(500);
-/// See [`POLL_MIN`].
-const POLL_MAX: Duration = Duration::from_millis(20);
-/// Bytes that a writer writes in a microsecond, at 1 GB/s.
-const BYTES_PER_US: usize = 1_000;
+/// How often, at least, by the bytes of a segment: four times in what it lasts at 1 GB/s.
+const POLL_BYTES_PER_US: usize = 4 * 1_000;
+/// Looks while a segment lasts, once it is known for how long the last one did.
+const POLLS_PER_SEGMENT: u32 = 4;
 
 /// How much of a segment is warmed up: its header and the first entries.
 const WARM_BYTES: usize = 512;
@@ -215,7 +215,9 @@ struct Service {
 impl Service {
     fn run(mut self) {
         leave_the_hot_core(self.cpu);
-        let poll = poll_interval(self.maker.bytes);
+        let bytes = self.maker.bytes;
+        let poll_max = Duration::from_micros((bytes / POLL_BYTES_PER_US) as u64).max(POLL_MIN);
+        let mut taken = Instant::now();
         loop {
             // Asked before the ring is emptied: what was retired before the stop is seen.
             let stop = self.shared.stop.load(Ordering::Acquire);
@@ -226,9 +228,12 @@ impl Service {
             if stop {
                 return;
             }
-            if self.ready.is_full() || !self.prepare_next() {
-                thread::park_timeout(poll);
+            if !self.ready.is_full() && self.prepare_next() {
+                taken = Instant::now();
+                continue;
             }
+            let poll = taken.elapsed() / POLLS_PER_SEGMENT;
+            thread::park_timeout(poll.clamp(POLL_MIN, poll_max));
         }
     }
 
@@ -243,11 +248,6 @@ impl Service {
         let made = self.maker.make(segment);
         self.ready.push((segment, made)).is_ok()
     }
-}
-
-fn poll_interval(segment_bytes: usize) -> Duration {
-    let quarter = Duration::from_micros((segment_bytes / BYTES_PER_US / 4) as u64);
-    quarter.clamp(POLL_MIN, POLL_MAX)
 }
 
 /// A thread inherits the CPU of the hot thread that starts it: undo that.
