@@ -76,6 +76,7 @@ impl Capture {
             buffer: chunk(),
             start: 0,
             end: 0,
+            taken: 0,
             seq: 0,
             ended: false,
         }))
@@ -119,6 +120,12 @@ impl PacketCapture {
         Ok(self.reader.next_frame()?)
     }
 
+    /// Bytes of the unpacked capture that are done with: where what comes next begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
     /// Bytes at the end that are no whole frame: the capture was cut.
     #[must_use]
     pub fn cut_bytes(&self) -> usize {
@@ -132,6 +139,8 @@ pub struct MessageCapture {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Bytes before `start` that have left the buffer.
+    taken: u64,
     seq: u64,
     ended: bool,
 }
@@ -159,15 +168,41 @@ impl MessageCapture {
                     return Ok(Some((self.seq, &self.buffer[at..at + length])));
                 }
             }
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            let count = self.source.read(&mut self.buffer[self.end..])?;
-            if count == 0 {
+            if self.fill()? == 0 {
                 return Ok(None);
             }
-            self.end += count;
         }
+    }
+
+    /// The bytes that come next, `count` of them if there are as many and never more than are read
+    /// at a time: what they are decides how they are to be read.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        while self.end - self.start < count.min(CHUNK_BYTES) {
+            if self.fill()? == 0 {
+                break;
+            }
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    /// Reads on behind what is pending; 0 at the end.
+    fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.taken += self.start as u64;
+        self.start = 0;
+        let count = self.source.read(&mut self.buffer[self.end..])?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Bytes of the unpacked capture that are done with: where what comes next begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.taken + self.start as u64
     }
 
     /// Whether an end-of-session mark was read.

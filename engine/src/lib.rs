@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod egress;
 pub mod generate;
+pub mod inspect;
 pub mod journal;
 pub mod latency;
 pub mod mold;

@@ -27,6 +27,8 @@ use crate::ring::RingStats;
 
 mod text;
 
+pub(crate) use text::{grouped, human_bytes, write_counts};
+
 #[cfg(test)]
 mod tests;
 

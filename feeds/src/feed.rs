@@ -348,6 +348,12 @@ impl Feed {
         self.sequencer.lines()
     }
 
+    /// The sequence number that the present session expects next.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        Seq(self.sequencer.next())
+    }
+
     /// Whether the feed said that its session is over, and no other has begun.
     #[must_use]
     pub fn has_ended(&self) -> bool {

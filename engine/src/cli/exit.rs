@@ -5,6 +5,8 @@
 
 use std::io;
 
+use corelane_feeds::capture::CaptureError;
+
 use crate::config::ConfigError;
 
 /// The command ran and the answer is no, or something failed that no other code names.
@@ -52,6 +54,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
         if cause.downcast_ref::<ConfigError>().is_some() {
             return CONFIG;
         }
+        if cause.downcast_ref::<CaptureError>().is_some() {
+            return BAD_DATA;
+        }
         if let Some(error) = cause.downcast_ref::<io::Error>() {
             return match error.kind() {
                 io::ErrorKind::PermissionDenied => PERMISSION,
@@ -76,6 +81,8 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert_eq!(code(&anyhow::Error::new(denied).context("opening x")), PERMISSION);
         assert_eq!(code(&anyhow::Error::new(Failure::bad_data("x"))), BAD_DATA);
+        let unknown = anyhow::Error::new(CaptureError::UnknownFormat).context("capture x");
+        assert_eq!(code(&unknown), BAD_DATA);
         assert_eq!(code(&anyhow::anyhow!("x")), FAILED);
     }
 }

@@ -32,6 +32,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Check a configuration and say what it comes to
     Check(check::CheckArgs),
+    /// Say what is in a capture
+    Inspect(crate::inspect::InspectArgs),
     /// Put a capture on the wire
     Publish(crate::publish::PublishArgs),
     /// Make a synthetic feed
@@ -70,6 +72,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args, registry, &mut out),
         Command::Replay(args) => replay::run(&args, registry, &mut out),
         Command::Check(args) => check::run(&args, registry, &mut out),
+        Command::Inspect(args) => crate::inspect::run(&args, &mut out),
         Command::Publish(args) => args.run(),
         Command::Generate(args) => args.run(),
         Command::Journal(command) => crate::journal::cli::run(&command, &mut out),

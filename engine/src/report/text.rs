@@ -146,7 +146,7 @@ fn write_sink(sink: &SinkStats, f: &mut Formatter<'_>) -> fmt::Result {
 }
 
 /// The counters that are not zero, as many to a line as fit.
-fn write_counts(counts: &Counts, f: &mut Formatter<'_>) -> fmt::Result {
+pub(crate) fn write_counts(counts: &Counts, f: &mut Formatter<'_>) -> fmt::Result {
     let mut line = String::new();
     for (name, count) in counts.0.iter().filter(|(_, count)| *count > 0) {
         let item = format!("  {name} {}", grouped(*count));
@@ -160,7 +160,7 @@ fn write_counts(counts: &Counts, f: &mut Formatter<'_>) -> fmt::Result {
 }
 
 /// Digits in groups of three.
-pub(super) fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -173,7 +173,7 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// Bytes in the largest binary unit that leaves at least one.
-pub(super) fn human_bytes(bytes: u64) -> String {
+pub(crate) fn human_bytes(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) if bytes.is_multiple_of(*unit) => format!("{} {name}", bytes / unit),

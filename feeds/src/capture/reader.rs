@@ -129,6 +129,12 @@ impl Reader {
         self.buffer.len() - self.start
     }
 
+    /// Bytes of the file that are done with: where what comes next begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next frame that is complete; `None` if more bytes are needed.
     ///
     /// # Errors

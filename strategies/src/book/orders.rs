@@ -20,7 +20,7 @@ const RUN_BITS: u32 = 6;
 /// A live order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, FromZeros)]
 pub struct Order {
-    /// The venue's reference; 0 is none (venues number from 1), it marks a free slot.
+    /// The venue's reference.
     pub order_ref: u64,
     /// Its price.
     pub price: Price,
@@ -54,7 +54,11 @@ const _: () = assert!(size_of::<Order>() == 40);
 /// The live orders of a feed.
 #[derive(Clone, Debug)]
 pub struct OrderStore {
+    /// A reference of 0 marks a free slot, so the order that has it (venues number from 1, but
+    /// nothing forbids it) lies behind the others.
     slots: Box<[Order]>,
+    /// Whether the order of reference 0 lives.
+    zero_lives: bool,
     mask: usize,
     /// Runs are numbered by so many bits.
     runs_bits: u32,
@@ -68,10 +72,10 @@ impl OrderStore {
     pub fn new(live_max: usize) -> Self {
         let live_max = live_max.next_power_of_two().max(1 << RUN_BITS);
         // Zeroed by the system and not written here, so that it can still be backed by large pages.
-        let slots = Order::new_vec_zeroed(live_max * 2);
+        let slots = Order::new_vec_zeroed(live_max * 2 + 1);
         let slots = slots.expect("memory for a table of orders").into_boxed_slice();
-        let (mask, runs_bits) = (slots.len() - 1, slots.len().trailing_zeros() - RUN_BITS);
-        Self { slots, mask, runs_bits, live: 0, live_max }
+        let runs_bits = (live_max * 2).trailing_zeros() - RUN_BITS;
+        Self { slots, zero_lives: false, mask: live_max * 2 - 1, runs_bits, live: 0, live_max }
     }
 
     /// Live orders.
@@ -102,7 +106,8 @@ impl OrderStore {
 
     /// Every live order, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
-        self.slots.iter().filter(|order| order.order_ref != 0)
+        let zero = self.slots.last().filter(|_| self.zero_lives);
+        self.slots.iter().filter(|order| order.order_ref != 0).chain(zero)
     }
 
     /// The slot at which a reference's probing begins.
@@ -137,7 +142,10 @@ impl OrderStore {
     /// order comes or goes.
     #[inline]
     pub(super) fn locate(&self, order_ref: u64) -> Option<usize> {
-        if order_ref == 0 { None } else { self.find(order_ref).ok() }
+        if order_ref == 0 {
+            return self.zero_lives.then_some(self.mask + 1);
+        }
+        self.find(order_ref).ok()
     }
 
     /// The order at a place that was located.
@@ -155,10 +163,17 @@ impl OrderStore {
     /// Adds an order and returns its place; `None` as [`OrderStore::insert`] says false.
     #[inline]
     pub(super) fn insert_at(&mut self, order: Order) -> Option<usize> {
-        if self.live == self.live_max || order.order_ref == 0 {
+        if self.live == self.live_max {
             return None;
         }
-        let at = self.find(order.order_ref).err()?;
+        let at = if order.order_ref == 0 {
+            if std::mem::replace(&mut self.zero_lives, true) {
+                return None;
+            }
+            self.mask + 1
+        } else {
+            self.find(order.order_ref).err()?
+        };
         self.slots[at] = order;
         self.live += 1;
         Some(at)
@@ -179,7 +194,7 @@ impl OrderStore {
         }
     }
 
-    /// Adds an order. False if its reference is 0 or live already, or there is no room.
+    /// Adds an order. False if its reference is live already, or there is no room.
     #[inline]
     pub fn insert(&mut self, order: Order) -> bool {
         self.insert_at(order).is_some()
@@ -205,6 +220,10 @@ impl OrderStore {
     #[inline]
     fn close(&mut self, mut hole: usize) {
         self.live -= 1;
+        if hole > self.mask {
+            self.zero_lives = false;
+            return;
+        }
         let mut at = hole;
         loop {
             at = (at + 1) & self.mask;
@@ -226,6 +245,7 @@ impl OrderStore {
     pub fn clear(&mut self) {
         if self.live > 0 {
             self.slots.fill(FREE);
+            self.zero_lives = false;
             self.live = 0;
         }
     }
