@@ -109,6 +109,3 @@ impl ReplayCounters {
         .into_iter()
     }
 }
-
-#[cfg(test)]
-mod tests;

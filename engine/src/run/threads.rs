@@ -34,6 +34,8 @@ const REPLAY_ROUNDS: u32 = 4_096;
 const DRAIN_MAX: usize = 256;
 /// Sleep of a shard that parks: what a lone record waits at most.
 const PARK: Duration = Duration::from_micros(50);
+/// What a reactor that is told to stop still takes of what keeps arriving.
+const DRAIN_NS: u64 = 200_000_000;
 /// A replay that is ahead of its schedule by less than this spins.
 const SPIN_NS: u64 = 100_000;
 
@@ -94,6 +96,7 @@ pub(super) fn receive<D: Downstream>(
     let mut sessions = Sessions::new(wiring.clients);
     let mut idle = Idle::new(orders.waiting);
     let mut rounds = 0u32;
+    let mut told = None;
     loop {
         let done = sessions.poll(&mut reactor, &mut intake)?;
         rounds += 1;
@@ -105,6 +108,13 @@ pub(super) fn receive<D: Downstream>(
         sessions.on_time(intake.clock.now(), &mut reactor, &mut intake);
         if done == 0 && ends(orders, &intake) || intake.downstream.has_failed() {
             break;
+        }
+        if orders.told_to_stop() {
+            // Under full load there is always more; what had arrived by now is taken soon.
+            let now = intake.clock.now();
+            if now.since(*told.get_or_insert(now)) >= DRAIN_NS {
+                break;
+            }
         }
     }
     intake.flush();

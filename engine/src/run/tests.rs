@@ -1,1 +1,0 @@
-//! Runs over generated sessions: both topologies, both speeds, live over loopback.

@@ -1,0 +1,7 @@
+//! The program as a user runs it: the real binary, over captures, loopback multicast and TCP, in
+//! temporary folders, with ports of its own. One test program, so that the tests share their tools
+//! and run side by side.
+
+mod endings;
+mod same_decisions;
+mod support;
