@@ -253,7 +253,8 @@ fn write_symbols(feed: &FeedScan, shown: Shown, f: &mut Formatter<'_>) -> fmt::R
 
 fn write_row(row: &Row, f: &mut Formatter<'_>) -> fmt::Result {
     let Row { symbol, totals, book } = row;
-    let (messages, traded) = (grouped(totals.messages), grouped(totals.executed + totals.volume));
+    let (messages, traded) =
+        (grouped(totals.messages), grouped(totals.executed.saturating_add(totals.volume)));
     write!(f, "  {symbol:<8} {messages:>12} {traded:>12}")?;
     let Some(book) = book else { return writeln!(f) };
     let text = |best: Option<(i64, u64)>| match best {
