@@ -86,6 +86,8 @@ pub struct Held {
     pub kernel_drops: u64,
     /// Messages in gaps of the sequence.
     pub missing: u64,
+    /// Messages that the engine took for ones it had already.
+    pub duplicates: u64,
     /// Records or actions that the engine dropped between its own parts.
     pub dropped: u64,
     /// Actions decided on.
@@ -105,6 +107,7 @@ impl Held {
         self.received == self.published
             && self.kernel_drops == 0
             && self.missing == 0
+            && self.duplicates == 0
             && self.dropped == 0
     }
 
@@ -172,6 +175,7 @@ fn held(published: &Value, report: &Value) -> anyhow::Result<Held> {
         received: total("messages")?,
         kernel_drops: total("kernel_drops")?,
         missing: total("messages_missing")?,
+        duplicates: number(report, "/feeds/0/counters/duplicates")? as u64,
         dropped: total("ring_drops")? + total("sink_drops")?,
         actions: total("actions")?,
         memory_peak_bytes: number(report, "/memory_peak_bytes")? as u64,

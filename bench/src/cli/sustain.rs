@@ -83,13 +83,14 @@ pub(crate) fn run(args: &SustainArgs) -> anyhow::Result<()> {
 
 fn header() {
     println!(
-        "{:>9}{:>9}{:>13}{:>13}{:>10}{:>10}{:>9}{:>9}{:>9}  held",
+        "{:>9}{:>9}{:>13}{:>13}{:>10}{:>10}{:>12}{:>9}{:>9}{:>9}  held",
         "M msg/s",
         "achieved",
         "published",
         "received",
         "kernel",
         "missing",
+        "duplicates",
         "dropped",
         "actions",
         "peak MB"
@@ -103,13 +104,14 @@ fn row(plan: &Plan<'_>, held: &Held) {
         (false, _) => "no: messages were lost",
     };
     println!(
-        "{:>9.2}{:>9.2}{:>13}{:>13}{:>10}{:>10}{:>9}{:>9}{:>9}  {verdict}",
+        "{:>9.2}{:>9.2}{:>13}{:>13}{:>10}{:>10}{:>12}{:>9}{:>9}{:>9}  {verdict}",
         plan.rate / 1e6,
         held.achieved / 1e6,
         held.published,
         held.received,
         held.kernel_drops,
         held.missing,
+        held.duplicates,
         held.dropped,
         held.actions,
         held.memory_peak_bytes >> 20,
