@@ -39,7 +39,7 @@ impl Capture {
     /// If it cannot be read, or its first bytes are of no known format.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
-        let raw: Box<dyn Read> = if path.as_os_str() == "-" {
+        let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
             Box::new(io::stdin())
         } else {
             Box::new(File::open(path).with_context(|| format!("cannot open capture {name}"))?)
@@ -51,7 +51,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`Capture::open`].
-    pub fn from_reader(raw: Box<dyn Read>) -> anyhow::Result<Self> {
+    pub fn from_reader(raw: Box<dyn Read + Send>) -> anyhow::Result<Self> {
         let (magic, raw) = peek(raw)?;
         let (magic, plain) = if magic.starts_with(&GZIP_MAGIC) {
             peek(Box::new(flate2::read::MultiGzDecoder::new(raw)))?
@@ -88,7 +88,7 @@ fn chunk() -> Box<[u8]> {
 }
 
 /// The first four bytes (fewer are filled up with zeros), and a stream that still has them.
-fn peek(mut source: Box<dyn Read>) -> io::Result<([u8; 4], Box<dyn Read>)> {
+fn peek(mut source: Box<dyn Read + Send>) -> io::Result<([u8; 4], Box<dyn Read + Send>)> {
     let mut magic = Vec::with_capacity(4);
     source.by_ref().take(4).read_to_end(&mut magic)?;
     let mut first = [0; 4];
@@ -99,7 +99,7 @@ fn peek(mut source: Box<dyn Read>) -> io::Result<([u8; 4], Box<dyn Read>)> {
 /// Frames of a pcap or pcapng capture.
 pub struct PacketCapture {
     reader: Reader,
-    source: Box<dyn Read>,
+    source: Box<dyn Read + Send>,
     chunk: Box<[u8]>,
 }
 
@@ -135,7 +135,7 @@ impl PacketCapture {
 
 /// Messages of a BinaryFILE capture. [Nasdaq BinaryFILE specification 1.00]
 pub struct MessageCapture {
-    source: Box<dyn Read>,
+    source: Box<dyn Read + Send>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,

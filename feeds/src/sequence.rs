@@ -5,9 +5,10 @@
 //! fill it, and it is a gap.
 //!
 //! A sequence that goes back to 1 on the line that was beyond it is a restart: a new session under
-//! the same name, neither a duplicate nor merged. Each line counts its own restarts, so that a line
-//! that lags behind is not taken for one. A line that goes back to the session before (a stray
-//! packet of another came between) takes the feed back to where it was.
+//! the same name, neither a duplicate nor merged. Only at the very start of a line, when its
+//! packets so far lack the first, a first packet is late and no restart. Each line counts its own
+//! restarts, so that a line that lags behind is not taken for one. A line that goes back to the
+//! session before (a stray packet of another came between) takes the feed back to where it was.
 //!
 //! Invariant: decided by the packets alone, no clock; the same packets give the same decisions. The
 //! next sequence number of a session never goes back.
@@ -131,12 +132,34 @@ struct Session {
     next: u64,
 }
 
+/// Packets that may overtake the first one of a line, itself included.
+const OVERTAKING_MAX: u32 = 8;
+/// Messages that may lie between it and the one that came first.
+const OVERTAKING_MESSAGES_MAX: u64 = 512;
+
 /// Where a line is, be it ahead of or behind the feed.
 #[derive(Copy, Clone, Debug, Default)]
 struct Line {
     session: Option<Name>,
     generation: u32,
     next: u64,
+    /// Sequence of the first packet since it entered the session or restarted.
+    first: u64,
+    /// Packets since then, as far as [`OVERTAKING_MAX`].
+    packets: u32,
+}
+
+impl Line {
+    fn entered(place: &Place, generation: u32) -> Self {
+        let (session, next) = (Some(place.session), place.end);
+        Self { session, generation, next, first: place.seq, packets: 1 }
+    }
+
+    /// Whether a packet with sequence 1 is one that the line's first packets overtook.
+    fn overtook(&self, place: &Place) -> bool {
+        let between = self.first.checked_sub(place.end);
+        self.packets <= OVERTAKING_MAX && between.is_some_and(|n| n <= OVERTAKING_MESSAGES_MAX)
+    }
 }
 
 /// Why the feed's session changes.
@@ -259,25 +282,23 @@ impl Sequencer {
     fn advance(&self, place: &Place) -> (Line, Option<Change>) {
         let mut line = self.lines[self.index(place)];
         let Some(current) = &self.current else {
-            let line = Line { session: Some(place.session), generation: 0, next: place.end };
-            return (line, Some(Change::Begin));
+            return (Line::entered(place, 0), Some(Change::Begin));
         };
         if line.session != Some(place.session) {
             return self.enter(&line, current, place);
         }
         let of_current = place.session == current.name;
+        line.packets = line.packets.saturating_add(1);
         // A repeat of the line's newest packet is no restart, even if that was its first.
-        if place.seq == 1 && line.next > 1 && place.end != line.next {
-            line.generation = line.generation.saturating_add(1);
-            line.next = place.end;
+        if place.seq == 1 && line.next > 1 && place.end != line.next && !line.overtook(place) {
+            line = Line::entered(place, line.generation.saturating_add(1));
         } else if of_current
             && line.generation < current.generation
             && place.end < line.next
             && place.end <= current.next
         {
             // It fell back among known messages: it restarted too, and its first packet was lost.
-            line.generation += 1;
-            line.next = place.end;
+            line = Line::entered(place, line.generation + 1);
         } else {
             line.next = line.next.max(place.end);
         }
@@ -288,8 +309,7 @@ impl Sequencer {
     /// A line enters a session that it was not in before.
     #[cold]
     fn enter(&self, line: &Line, current: &Session, place: &Place) -> (Line, Option<Change>) {
-        let entered =
-            |generation| Line { session: Some(place.session), generation, next: place.end };
+        let entered = |generation| Line::entered(place, generation);
         if place.session == current.name {
             return (entered(current.generation), None);
         }

@@ -8,6 +8,8 @@ use std::io;
 use corelane_feeds::capture::CaptureError;
 
 use crate::config::ConfigError;
+use crate::journal::JournalError;
+use crate::reactor::ReactorError;
 
 /// The command ran and the answer is no, or something failed that no other code names.
 pub const FAILED: u8 = 1;
@@ -54,6 +56,14 @@ pub fn code(error: &anyhow::Error) -> u8 {
         if cause.downcast_ref::<ConfigError>().is_some() {
             return CONFIG;
         }
+        if let Some(error) = cause.downcast_ref::<JournalError>() {
+            return error.exit_code();
+        }
+        match cause.downcast_ref::<ReactorError>() {
+            Some(ReactorError::Bound { .. } | ReactorError::Interface { .. }) => return CONFIG,
+            Some(ReactorError::Unavailable { .. }) => return UNAVAILABLE,
+            _ => {}
+        }
         if cause.downcast_ref::<CaptureError>().is_some() {
             return BAD_DATA;
         }
@@ -83,6 +93,9 @@ mod tests {
         assert_eq!(code(&anyhow::Error::new(Failure::bad_data("x"))), BAD_DATA);
         let unknown = anyhow::Error::new(CaptureError::UnknownFormat).context("capture x");
         assert_eq!(code(&unknown), BAD_DATA);
+        let journal = anyhow::Error::new(JournalError::Stopped).context("the journal failed");
+        assert_eq!(code(&journal), IO);
+        assert_eq!(code(&anyhow::Error::new(JournalError::NoJournal("x".into()))), BAD_DATA);
         assert_eq!(code(&anyhow::anyhow!("x")), FAILED);
     }
 }

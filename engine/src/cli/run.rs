@@ -10,7 +10,6 @@ use clap::Args;
 use corelane_strategies::registry::Registry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::exit::{self, Failure};
 use crate::config::{Config, parse_duration_ns};
 use crate::run::{Input, Outcome, RunOptions, execute};
 
@@ -87,9 +86,6 @@ pub(super) fn conclude(
     }
     match outcome.failure {
         None => Ok(()),
-        Some(error) => {
-            let message = format!("the journal failed, the run ended early: {error}");
-            Err(Failure { code: exit::IO, message }.into())
-        }
+        Some(error) => Err(error.context("the run ended early")),
     }
 }

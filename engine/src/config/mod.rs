@@ -9,6 +9,7 @@ mod echo;
 mod read;
 pub mod value;
 
+use anyhow::Context;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -239,7 +240,7 @@ impl Config {
     /// If the file cannot be read, or is no valid configuration.
     pub fn load(path: &Path, registry: &Registry) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| anyhow::anyhow!("cannot read config {}: {error}", path.display()))?;
+            .with_context(|| format!("cannot read config {}", path.display()))?;
         Ok(Self::parse(&path.display().to_string(), &text, registry)?)
     }
 }

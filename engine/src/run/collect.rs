@@ -38,6 +38,9 @@ impl Outcome {
             counters,
             ..ReactorReport::default()
         });
+        if let Some(failure) = ended.failure {
+            self.failure.get_or_insert(failure);
+        }
         ended.downstream
     }
 
@@ -75,6 +78,7 @@ impl Outcome {
             self.report.add_egress(egress.finish(PATIENCE));
         }
         if let Some(failure) = ended.failure {
+            let failure = anyhow::Error::from(failure).context("the journal failed");
             self.failure.get_or_insert(failure);
         }
     }

@@ -20,7 +20,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::journal::JournalError;
 use crate::report::RunReport;
 
 pub use plan::build_chain;
@@ -70,8 +69,8 @@ pub struct RunOptions {
 pub struct Outcome {
     /// Every counter and every figure.
     pub report: RunReport,
-    /// Why a journal failed: the run then ended early.
-    pub failure: Option<JournalError>,
+    /// Why the run ended early: a journal, a capture or a socket that failed on the way.
+    pub failure: Option<anyhow::Error>,
 }
 
 /// What was found in a capture besides the packets of the feeds.

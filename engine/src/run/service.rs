@@ -20,8 +20,10 @@ use corelane_strategies::registry::Registry;
 use super::intake::{Downstream, FeedSlot, Intake, Poll};
 use super::plan;
 use super::router::Router;
-use super::threads::{self, Orders, ReactorEnd};
-use super::{Input, Outcome, RunOptions, Speed};
+use super::threads::{self, Opened, Orders, ReactorEnd};
+use super::{Input, Outcome, RunOptions};
+use crate::capture_file::Capture;
+use crate::cli::exit::Failure;
 use crate::clock::Clock;
 use crate::config::{Config, Source, Topology};
 use crate::egress::{self, Egress, EgressStats};
@@ -136,11 +138,21 @@ pub fn execute(
 ) -> anyhow::Result<Outcome> {
     let shape = Shape::of(config, input);
     let started_ns = Clock::new().now().0;
+    // What can go wrong without a trace does so before an earlier journal is moved.
+    if shape.live && config.feeds.iter().all(|feed| feed.source == Source::Capture) {
+        let what = "no feed of this configuration has `lines` or `connect`: nothing to receive";
+        return Err(Failure::config(what).into());
+    }
+    let source = match input {
+        Input::Live => None,
+        Input::Capture { path, speed } => Some(Opened {
+            name: format!("capture {}", path.display()),
+            capture: Capture::open(path)?,
+            speed: *speed,
+        }),
+    };
     if config.journal.enabled {
         plan::keep_earlier_journal(&config.journal.dir)?;
-    }
-    if shape.live && config.feeds.iter().all(|feed| feed.source == Source::Capture) {
-        anyhow::bail!("no feed of this configuration has `lines` or `connect`: nothing to receive");
     }
     let (ready, readiness) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -159,29 +171,41 @@ pub fn execute(
     let (rings, to_egress) = (Vec::new(), Vec::new());
     let mut setup = Setup { config, registry, shape, latency, rings, to_egress, orders };
     let mut threads = Threads::default();
-    let started = start(&mut setup, input, &mut threads);
+    let started = start(&mut setup, source, &mut threads);
     let started = started.and_then(|count| await_ready(&readiness, count));
-    if started.is_err() {
-        stop.store(true, Ordering::Relaxed);
-    }
+    let started = started.and_then(|choices| say_ready(choices, options));
     let begun = Instant::now();
-    if let (Ok(choices), Some(path)) = (&started, &options.ready_file) {
-        fs::write(path, choices.join("\n"))
-            .with_context(|| format!("ready file {}", path.display()))?;
-    }
-    supervise(&mut setup.latency, &threads, options, &stop)?;
+    let logged = started
+        .as_ref()
+        .map_or(Ok(()), |_| supervise(&mut setup.latency, &threads, options, &stop));
+    // Whatever happened, the threads end in order: journals get closed.
+    stop.store(true, Ordering::Relaxed);
     let ended = end(threads, &setup);
     // Why a thread could not start says more than that it ended.
     let choices = started?;
     let mut outcome = ended?;
+    if let Err(error) = logged {
+        outcome.failure.get_or_insert(error);
+    }
+    let failed = outcome.failure.is_some();
     let report = &mut outcome.report;
     report.wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
     describe(&setup, &choices, started_ns, report);
     if report.ended.is_empty() {
-        report.ended = why_ended(&setup.shape, options).to_owned();
+        let why = if failed { "a failure" } else { why_ended(&setup.shape, options) };
+        why.clone_into(&mut report.ended);
     }
     finish_latency(config, &mut setup.latency, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Makes the file that says so.
+fn say_ready(choices: Vec<String>, options: &RunOptions) -> anyhow::Result<Vec<String>> {
+    if let Some(path) = &options.ready_file {
+        fs::write(path, choices.join("\n"))
+            .with_context(|| format!("ready file {}", path.display()))?;
+    }
+    Ok(choices)
 }
 
 /// What is known of a run besides what its threads counted.
@@ -235,7 +259,11 @@ fn finish_latency(
 }
 
 /// Starts every thread; returns how many will say that they are ready.
-fn start(setup: &mut Setup<'_>, input: &Input, threads: &mut Threads) -> anyhow::Result<usize> {
+fn start(
+    setup: &mut Setup<'_>,
+    source: Option<Opened>,
+    threads: &mut Threads,
+) -> anyhow::Result<usize> {
     let shape = setup.shape;
     let mut outs = Vec::new();
     for shard in 0..shape.shards {
@@ -262,10 +290,10 @@ fn start(setup: &mut Setup<'_>, input: &Input, threads: &mut Threads) -> anyhow:
         })?);
     }
     if shape.fused {
-        start_fused(setup, input, outs, threads)?;
+        start_fused(setup, source, outs, threads)?;
         return Ok(shape.reactors);
     }
-    start_pipelined(setup, input, outs, threads)?;
+    start_pipelined(setup, source, outs, threads)?;
     Ok(shape.reactors + shape.shards)
 }
 
@@ -277,14 +305,14 @@ fn all_sinks(config: &Config) -> Vec<egress::SinkConfig> {
 
 fn start_fused(
     setup: &mut Setup<'_>,
-    input: &Input,
+    mut source: Option<Opened>,
     outs: Vec<Out>,
     threads: &mut Threads,
 ) -> anyhow::Result<()> {
     for (reactor, out) in outs.into_iter().enumerate() {
         let shard = setup.shard(reactor, out)?;
         let core = setup.config.engine.reactor_cores.get(reactor).copied();
-        let thread = setup.start_reactor(reactor, core, input, shard)?;
+        let thread = setup.start_reactor(reactor, core, source.take(), shard)?;
         threads.fused.push(thread);
     }
     Ok(())
@@ -292,7 +320,7 @@ fn start_fused(
 
 fn start_pipelined(
     setup: &mut Setup<'_>,
-    input: &Input,
+    mut source: Option<Opened>,
     outs: Vec<Out>,
     threads: &mut Threads,
 ) -> anyhow::Result<()> {
@@ -316,7 +344,7 @@ fn start_pipelined(
     for (reactor, producers) in producers.into_iter().enumerate() {
         let core = setup.config.engine.reactor_cores.get(reactor).copied();
         let router = Router::new(producers);
-        threads.reactors.push(setup.start_reactor(reactor, core, input, router)?);
+        threads.reactors.push(setup.start_reactor(reactor, core, source.take(), router)?);
     }
     Ok(())
 }
@@ -374,29 +402,23 @@ impl Setup<'_> {
         &mut self,
         reactor: usize,
         core: Option<usize>,
-        input: &Input,
+        source: Option<Opened>,
         downstream: D,
     ) -> anyhow::Result<JoinHandle<anyhow::Result<ReactorEnd<D>>>> {
         let mut orders = self.orders.clone();
         orders.core = core;
         let mut intake = self.intake(reactor, downstream);
         let name = format!("reactor-{reactor}");
-        match input {
-            Input::Live => {
-                let wiring = plan::wire(self.config, reactor)?;
-                let slot = |feed: &usize| intake.feeds.iter().position(|slot| slot.index == *feed);
-                let sockets = wiring.sockets.iter();
-                intake.sockets =
-                    sockets.filter_map(|(feed, line)| Some((slot(feed)?, *line))).collect();
-                intake.conns = wiring.conns.iter().filter_map(slot).collect();
-                spawn(&name, move || threads::receive(&orders, wiring, intake))
-            }
-            Input::Capture { path, speed } => {
-                let (path, speed): (_, Speed) = (path.clone(), *speed);
-                let routes = self.routes();
-                spawn(&name, move || threads::replay(&orders, &path, speed, &routes, intake))
-            }
+        if let Some(opened) = source {
+            let routes = self.routes();
+            return spawn(&name, move || threads::replay(&orders, opened, &routes, intake));
         }
+        let wiring = plan::wire(self.config, reactor)?;
+        let slot = |feed: &usize| intake.feeds.iter().position(|slot| slot.index == *feed);
+        let sockets = wiring.sockets.iter();
+        intake.sockets = sockets.filter_map(|(feed, line)| Some((slot(feed)?, *line))).collect();
+        intake.conns = wiring.conns.iter().filter_map(slot).collect();
+        spawn(&name, move || threads::receive(&orders, wiring, intake))
     }
 
     /// The feeds of a reactor; all of them if it reads a capture.

@@ -4,7 +4,6 @@
 //! when its input is over, or when downstream cannot go on, and then hands back what it counted.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -18,7 +17,7 @@ use corelane_feeds::units::{Nanos, Seq};
 use super::intake::{Downstream, Intake};
 use super::plan::Wiring;
 use super::{ReplayCounters, Speed};
-use crate::capture_file::Capture;
+use crate::capture_file::{Capture, MessageCapture, PacketCapture};
 use crate::reactor::Sessions;
 use crate::reactor::{Backend, Counters, Idle, OpenSocket, Reactor, Waiting};
 use crate::report::SocketReport;
@@ -38,6 +37,8 @@ const PARK: Duration = Duration::from_micros(50);
 const DRAIN_NS: u64 = 200_000_000;
 /// A replay that is ahead of its schedule by less than this spins.
 const SPIN_NS: u64 = 100_000;
+/// The longest that it sleeps at a time.
+const NAP_NS_MAX: u64 = 10_000_000;
 
 /// What every hot thread is told.
 #[derive(Clone)]
@@ -75,6 +76,8 @@ pub(super) struct ReactorEnd<D> {
     pub(super) received: Counters,
     pub(super) sockets: Vec<SocketReport>,
     pub(super) replay: Option<ReplayCounters>,
+    /// Why it could not go on; what came before it was decided.
+    pub(super) failure: Option<anyhow::Error>,
 }
 
 /// Receives from sockets and connections until told to stop.
@@ -97,26 +100,31 @@ pub(super) fn receive<D: Downstream>(
     let mut idle = Idle::new(orders.waiting);
     let mut rounds = 0u32;
     let mut told = None;
-    loop {
-        let done = sessions.poll(&mut reactor, &mut intake)?;
+    let failure = loop {
+        let polled = sessions.poll(&mut reactor, &mut intake);
+        let polled = polled.and_then(|done| Ok((done, idle.after(done, &mut reactor)?)));
+        let (done, waited) = match polled {
+            Ok(polled) => polled,
+            Err(error) => break Some(anyhow::Error::from(error).context("receiving")),
+        };
         rounds += 1;
-        if !idle.after(done, &mut reactor)? && rounds < BUSY_ROUNDS {
+        if !waited && rounds < BUSY_ROUNDS {
             continue;
         }
         rounds = 0;
         intake.idle(true);
         sessions.on_time(intake.clock.now(), &mut reactor, &mut intake);
         if done == 0 && ends(orders, &intake) || intake.downstream.has_failed() {
-            break;
+            break None;
         }
         if orders.told_to_stop() {
             // Under full load there is always more; what had arrived by now is taken soon.
             let now = intake.clock.now();
             if now.since(*told.get_or_insert(now)) >= DRAIN_NS {
-                break;
+                break None;
             }
         }
-    }
+    };
     intake.flush();
     reactor.refresh_drops();
     let socket = |open: &OpenSocket| SocketReport {
@@ -131,6 +139,7 @@ pub(super) fn receive<D: Downstream>(
         sockets: reactor.sockets().iter().map(socket).collect(),
         replay: None,
         downstream: intake.downstream,
+        failure,
     })
 }
 
@@ -143,75 +152,109 @@ fn ends<D: Downstream>(orders: &Orders, intake: &Intake<D>) -> bool {
         || orders.idle_exit_ns > 0 && began && silent >= orders.idle_exit_ns
 }
 
-/// Reads a capture as if it were received.
+/// A capture to replay.
+pub(super) struct Opened {
+    /// What to call it.
+    pub(super) name: String,
+    pub(super) capture: Capture,
+    pub(super) speed: Speed,
+}
+
+/// Reads a capture as if it were received. One that cannot be read on ends the run early, with all
+/// that came before decided.
 pub(super) fn replay<D: Downstream>(
     orders: &Orders,
-    path: &Path,
-    speed: Speed,
+    opened: Opened,
     routes: &[(SocketAddr, usize, u8)],
-    mut intake: Intake<D>,
+    intake: Intake<D>,
 ) -> anyhow::Result<ReactorEnd<D>> {
-    let opened = orders.pin().and_then(|()| Capture::open(path));
-    let mut capture = match opened {
-        Ok(capture) => capture,
-        Err(error) => {
-            let _ = orders.ready.send(Err(error));
-            anyhow::bail!("the capture could not be opened");
-        }
-    };
-    let _ = orders.ready.send(Ok(format!("capture {}", path.display())));
-    let mut replay = ReplayCounters::default();
-    let mut pace = Pace { speed, start: None };
-    let mut rounds = 0;
-    match &mut capture {
-        Capture::Packets(packets) => {
-            while let Some(frame) = packets.next_frame()? {
-                replay.frames += 1;
-                if frame.is_truncated() {
-                    replay.truncated += 1;
-                    continue;
-                }
-                pace.wait(frame.ts, &intake, orders);
-                route(frame.link, frame.ts, frame.bytes, routes, &mut intake, &mut replay);
-                rounds += 1;
-                if rounds >= REPLAY_ROUNDS {
-                    rounds = 0;
-                    intake.idle(false);
-                    if orders.told_to_stop() || intake.downstream.has_failed() {
-                        break;
-                    }
-                }
-            }
-            replay.cut_bytes = packets.cut_bytes() as u64;
-        }
-        Capture::Messages(messages) => {
-            while let Some((seq, message)) = messages.next_message()? {
-                replay.frames += 1;
-                let ts = message_time(message);
-                pace.wait(ts, &intake, orders);
-                intake.one_message(0, BINARY_FILE_SESSION, Seq(seq), Some(ts), message);
-                rounds += 1;
-                if rounds >= REPLAY_ROUNDS {
-                    rounds = 0;
-                    intake.idle(false);
-                    if orders.told_to_stop() || intake.downstream.has_failed() {
-                        break;
-                    }
-                }
-            }
-            replay.cut_bytes = messages.cut_bytes() as u64;
-            intake.end_of_file();
-        }
+    if let Err(error) = orders.pin() {
+        let _ = orders.ready.send(Err(error));
+        anyhow::bail!("a reactor could not start");
     }
+    let Opened { name, capture, speed } = opened;
+    let _ = orders.ready.send(Ok(name.clone()));
+    let (pace, counters) = (Pace { speed, start: None }, ReplayCounters::default());
+    let mut replay = Replay { orders, pace, counters, intake, rounds: 0 };
+    let read = match capture {
+        Capture::Packets(packets) => replay.packets(packets, routes),
+        Capture::Messages(messages) => replay.messages(messages),
+    };
+    let failure = read.context(name).err();
+    let Replay { counters, mut intake, .. } = replay;
     intake.flush();
     intake.idle(false);
     Ok(ReactorEnd {
         feeds: intake.counters(),
         received: Counters::default(),
         sockets: Vec::new(),
-        replay: Some(replay),
+        replay: Some(counters),
         downstream: intake.downstream,
+        failure,
     })
+}
+
+/// A capture on its way in.
+struct Replay<'a, D> {
+    orders: &'a Orders,
+    pace: Pace,
+    counters: ReplayCounters,
+    intake: Intake<D>,
+    /// Frames since the last moment for what can wait.
+    rounds: u32,
+}
+
+impl<D: Downstream> Replay<'_, D> {
+    fn packets(
+        &mut self,
+        mut packets: PacketCapture,
+        routes: &[(SocketAddr, usize, u8)],
+    ) -> anyhow::Result<()> {
+        while let Some(frame) = packets.next_frame()? {
+            if !self.goes_on(frame.ts) {
+                return Ok(());
+            }
+            self.counters.frames += 1;
+            if frame.is_truncated() {
+                self.counters.truncated += 1;
+                continue;
+            }
+            route(frame.link, frame.ts, frame.bytes, routes, &mut self.intake, &mut self.counters);
+        }
+        self.counters.cut_bytes = packets.cut_bytes() as u64;
+        Ok(())
+    }
+
+    fn messages(&mut self, mut messages: MessageCapture) -> anyhow::Result<()> {
+        while let Some((seq, message)) = messages.next_message()? {
+            let ts = message_time(message);
+            if !self.goes_on(ts) {
+                return Ok(());
+            }
+            self.counters.frames += 1;
+            self.intake.one_message(0, BINARY_FILE_SESSION, Seq(seq), Some(ts), message);
+        }
+        self.counters.cut_bytes = messages.cut_bytes() as u64;
+        self.intake.end_of_file();
+        Ok(())
+    }
+
+    /// Waits until what was captured at `ts` is due; false if the run is to end before it.
+    #[inline]
+    fn goes_on(&mut self, ts: Nanos) -> bool {
+        if let Speed::Times(times) = self.pace.speed
+            && !self.pace.wait(ts, times, &mut self.intake, self.orders)
+        {
+            return false;
+        }
+        self.rounds += 1;
+        if self.rounds < REPLAY_ROUNDS {
+            return true;
+        }
+        self.rounds = 0;
+        self.intake.idle(false);
+        !self.orders.told_to_stop() && !self.intake.downstream.has_failed()
+    }
 }
 
 /// The time of an ITCH message as a file has it: nanoseconds since midnight.
@@ -263,20 +306,30 @@ struct Pace {
 }
 
 impl Pace {
+    /// Waits until `ts` is due; false if the run is to end before that.
     #[inline]
-    fn wait<D: Downstream>(&mut self, ts: Nanos, intake: &Intake<D>, orders: &Orders) {
-        let Speed::Times(times) = self.speed else { return };
+    fn wait<D: Downstream>(
+        &mut self,
+        ts: Nanos,
+        times: f64,
+        intake: &mut Intake<D>,
+        orders: &Orders,
+    ) -> bool {
         let now = intake.clock.now();
         let (first, begun) = *self.start.get_or_insert((ts, now));
         let due = begun.0.saturating_add((ts.since(first) as f64 / times) as u64);
         loop {
             let left = due.saturating_sub(intake.clock.now().0);
-            if left == 0 || orders.told_to_stop() {
-                return;
+            if orders.told_to_stop() {
+                return false;
+            }
+            if left == 0 {
+                return true;
             }
             if left > SPIN_NS {
-                // Short enough that a stop is noticed.
-                let nap = (left - SPIN_NS / 2).min(50_000_000);
+                intake.idle(false);
+                // Short enough that a stop is noticed, and what sinks hold goes out.
+                let nap = (left - SPIN_NS / 2).min(NAP_NS_MAX);
                 std::thread::sleep(Duration::from_nanos(nap));
             } else {
                 std::hint::spin_loop();

@@ -3,5 +3,9 @@
 //! and run side by side.
 
 mod endings;
+mod lines;
+mod refusals;
 mod same_decisions;
+mod sinks;
+mod soup;
 mod support;

@@ -55,8 +55,12 @@ fn decide_everywhere(capture: &Capture, actions_min: usize, lives: &[(&str, &str
         assert!(side.actions() == expected, "replayed, {engine}, {speed}");
         side.assert_same_journal(&reference);
     }
+    let narrow = Side::new(&format!("{TWO_SHARDS}\nring_slots = 64"), &capture.feed(), "");
+    narrow.replay(&capture.path, "max");
+    assert!(narrow.actions() == expected_sorted, "rings that are full most of the time");
     let sharded = Side::new(TWO_SHARDS, &capture.feed(), "");
     sharded.replay(&capture.path, "max");
+    sharded.assert_same_journal(&narrow);
     assert!(sharded.sorted() == expected_sorted, "replayed by two shards");
     assert!(sharded.actions() == expected_sorted, "several shards write in the order of causes");
 

@@ -93,6 +93,28 @@ fn a_repeated_first_packet_is_a_duplicate() {
     assert_eq!(sequencer.counters().restarts, 0);
 }
 
+/// A first packet that the network delivered third was once a restart: the other line, which did
+/// not restart, was stale for the rest of the session.
+#[test]
+fn a_first_packet_that_was_overtaken_is_no_restart() {
+    let mut sequencer = Sequencer::new(2);
+    take(&mut sequencer, 0, 1, 5);
+    take(&mut sequencer, 1, 6, 5);
+    take(&mut sequencer, 1, 11, 5);
+    assert_eq!(take(&mut sequencer, 1, 1, 5), Verdict::Drop);
+    assert_eq!(take(&mut sequencer, 0, 16, 5), Verdict::Deliver { skip: 0 });
+    assert_eq!((sequencer.counters().restarts, sequencer.counters().stale), (0, 0));
+
+    // Once a line is under way, or has had its first packet, it is one.
+    for seq in 4..=12 {
+        take(&mut sequencer, 1, 5 * seq + 1, 5);
+    }
+    assert_eq!(take(&mut sequencer, 1, 1, 5), Verdict::Deliver { skip: 0 });
+    assert_eq!(take(&mut sequencer, 1, 6, 5), Verdict::Deliver { skip: 0 });
+    assert_eq!(take(&mut sequencer, 1, 1, 5), Verdict::Deliver { skip: 0 });
+    assert_eq!(sequencer.counters().restarts, 2);
+}
+
 #[test]
 fn another_name_is_another_session_and_the_old_one_is_stale() {
     let mut sequencer = Sequencer::new(2);
