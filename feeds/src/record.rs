@@ -268,6 +268,24 @@ impl RecordBuf {
         self.slots.as_mut_bytes()[..size_of::<V>()].copy_from_slice(view.as_bytes());
     }
 
+    /// Begins a record with this header and every field zero; returns all of its bytes.
+    #[inline]
+    pub fn begin(&mut self, header: &Header) -> &mut [u8] {
+        let bytes = header.bytes().clamp(HEADER_BYTES, RECORD_BYTES_MAX);
+        let place = &mut self.slots.as_mut_bytes()[..bytes];
+        place.fill(0);
+        place[..HEADER_BYTES].copy_from_slice(header.as_bytes());
+        place
+    }
+
+    /// Overwrites bytes at an offset; those that lie beyond the buffer are left out.
+    #[inline]
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
+        if let Some(place) = self.slots.as_mut_bytes().get_mut(offset..offset + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
     /// The record, or `None` before the first [`RecordBuf::set`].
     #[must_use]
     pub fn record(&self) -> Option<&Record> {

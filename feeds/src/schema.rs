@@ -37,6 +37,8 @@ pub enum SqlType {
     Double,
     /// `i64` at 1e-9.
     Price,
+    /// `i64` in units of ten to the minus so many, at most 18.
+    Decimal(u8),
     /// `u64` nanoseconds since the epoch.
     Timestamp,
     /// Fixed text of so many bytes, padded with blanks.
@@ -51,7 +53,12 @@ impl SqlType {
             Self::Boolean | Self::TinyIntUnsigned => 1,
             Self::SmallIntUnsigned => 2,
             Self::IntUnsigned => 4,
-            Self::BigIntUnsigned | Self::BigInt | Self::Double | Self::Price | Self::Timestamp => 8,
+            Self::BigIntUnsigned
+            | Self::BigInt
+            | Self::Double
+            | Self::Price
+            | Self::Decimal(_)
+            | Self::Timestamp => 8,
             Self::Char(n) => n as usize,
         }
     }
@@ -69,6 +76,7 @@ impl fmt::Display for SqlType {
             Self::BigInt => f.write_str("BIGINT"),
             Self::Double => f.write_str("DOUBLE"),
             Self::Price => f.write_str("PRICE"),
+            Self::Decimal(scale) => write!(f, "DECIMAL(18,{scale})"),
             Self::Timestamp => f.write_str("TIMESTAMP(9)"),
             Self::Char(n) => write!(f, "CHAR({n})"),
         }

@@ -258,14 +258,15 @@ impl Client {
                 each(&self.session, seq, payload);
             }
             b'H' => self.counters.heartbeats += 1,
-            b'A' => return self.accepted(payload),
+            // A connection logs in once: a second answer would count messages anew.
+            b'A' if !self.logged_in => return self.accepted(payload),
             b'J' => {
                 self.counters.rejections += 1;
                 return Event::Rejected(payload.first().copied().unwrap_or(b'?'));
             }
             b'Z' => return Event::Ended,
             b'U' | b'+' => self.counters.unsequenced += 1,
-            b'S' => return Event::BadFraming,
+            b'S' | b'A' => return Event::BadFraming,
             _ => self.counters.unknown_types += 1,
         }
         Event::Proceed

@@ -16,7 +16,7 @@ use corelane_feeds::streams::sys::Session;
 use crate::book::{L3Books, L3Options, LevelBooks};
 use crate::memory::Memory;
 use crate::outbox::Outbox;
-use crate::strategy::{ACTIONS_MAX, DERIVED_MAX, StateError, Strategy};
+use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError, Strategy};
 
 /// The most stages of a chain: one bit each in the route table.
 pub const STAGES_MAX: usize = 32;
@@ -53,7 +53,7 @@ impl Chain {
         assert!(stages.len() <= STAGES_MAX, "{} stages of at most {STAGES_MAX}", stages.len());
         let mut routes = vec![0u32; 1 << 16].into_boxed_slice();
         for (i, stage) in stages.iter().enumerate() {
-            assert!(stage.actions_max() <= ACTIONS_MAX, "{}", stage.name());
+            assert!(stage.actions_max() <= ACTIONS_STAGE_MAX, "{}", stage.name());
             for stream in stage.streams() {
                 routes[usize::from(stream.0)] |= 1 << i;
             }
@@ -61,7 +61,8 @@ impl Chain {
         let ahead = stages.iter().enumerate().map(|(i, stage)| u32::from(stage.looks_ahead()) << i);
         let ahead = ahead.sum();
         // A stage may be called for the record and for everything derived from it.
-        let actions = stages.len() * ACTIONS_MAX * (1 + DERIVED_MAX);
+        let actions = stages.iter().map(|stage| stage.actions_max()).sum::<usize>();
+        let actions = actions * (1 + DERIVED_MAX);
         Self {
             stages,
             routes,

@@ -239,7 +239,7 @@ impl Strategy for Layering {
             self.sides.begin(record.header.feed);
             return;
         };
-        match order.kind() {
+        match order.kind().0[0] {
             b'A' => self.added(order),
             b'E' => self.executed(order),
             _ => self.left(order, outbox),

@@ -4,7 +4,7 @@
 //! of [`crate::strategy`] is a defect of the stage, and stops the run.
 
 use corelane_feeds::record::{FLAG_DERIVED, Record, RecordBuf, View};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::action::{ActionId, CAUSE_OFFSET, Cause, FAMILY};
 
@@ -69,6 +69,34 @@ impl Outbox {
         assert!(self.actions_len < self.actions.len(), "more actions than a stage declared");
         self.actions[self.actions_len].set(action.as_record());
         self.actions_len += 1;
+    }
+
+    /// Emits an action that is a record already, for the `rule`th rule of a stage that runs
+    /// several.
+    ///
+    /// # Panics
+    /// If the stage emits more than it declared.
+    #[inline]
+    pub(crate) fn act_record(&mut self, rule: u16, action: &mut RecordBuf) {
+        let rule = self.stages[usize::from(self.stage)].0.saturating_add(rule);
+        let earlier = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
+        let ordinal = earlier.filter(|id| id.rule == rule).count() as u16;
+        let cause = Cause { session: self.session, rule, ordinal };
+        action.put(CAUSE_OFFSET, cause.as_bytes());
+        self.stages[usize::from(self.stage)].1 += 1;
+        assert!(self.actions_len < self.actions.len(), "more actions than a stage declared");
+        if let Some(action) = action.record() {
+            self.actions[self.actions_len].set(action);
+            self.actions_len += 1;
+        }
+    }
+
+    /// Actions of the causing record so far that are of the stage at work, or of its rules.
+    #[inline]
+    pub(crate) fn acted_by_stage(&self) -> usize {
+        let first = self.stages[usize::from(self.stage)].0;
+        let ids = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
+        ids.filter(|id| id.rule >= first).count()
     }
 
     /// Publishes a derived record: the stages behind this one see it before the next record.

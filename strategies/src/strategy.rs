@@ -8,8 +8,8 @@ use corelane_feeds::record::{Record, StreamId};
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 
-/// The most actions that one strategy may emit for one record.
-pub const ACTIONS_MAX: usize = 4;
+/// The most actions that one stage may emit for one record; a stage says how many it needs.
+pub const ACTIONS_STAGE_MAX: usize = 64;
 /// The most derived records that one stage may publish for one record.
 pub const DERIVED_MAX: usize = 4;
 
@@ -21,7 +21,7 @@ pub trait Strategy: Send {
     /// The streams it wants; it is called for no other.
     fn streams(&self) -> &[StreamId];
 
-    /// The most actions it emits for one record, at most [`ACTIONS_MAX`].
+    /// The most actions it emits for one record, at most [`ACTIONS_STAGE_MAX`].
     fn actions_max(&self) -> usize;
 
     /// Takes one record. Must not allocate once its state has reached its bounds.

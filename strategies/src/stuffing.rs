@@ -129,7 +129,7 @@ impl Stuffing {
         let options = &self.options;
         window.move_to(header.ts_event.0, self.part_ns, options.fleeting_min);
         let newest = usize::from(window.newest) % PARTS;
-        match order.kind() {
+        match order.kind().0[0] {
             b'A' => window.added[newest] = window.added[newest].saturating_add(1),
             b'E' => window.executed[newest] = window.executed[newest].saturating_add(1),
             b'D' | b'U' if header.ts_event.since(order.ts_added) <= options.life_max_ns => {

@@ -16,6 +16,9 @@ pub struct CheckArgs {
     /// Print the configuration as it will be used, every default spelled out
     #[arg(long)]
     echo: bool,
+    /// Print what every rule comes to: its operators, its state and that state's bound
+    #[arg(long)]
+    plan: bool,
 }
 
 /// Reads, builds and describes the configuration; opens no socket and no journal.
@@ -45,6 +48,12 @@ pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyho
     }
     for stage in chain.stage_names() {
         writeln!(out, "stage {stage}")?;
+    }
+    if !config.rule_set.is_empty() {
+        writeln!(out, "{} rule(s)", config.rule_set.len())?;
+    }
+    if args.plan {
+        write!(out, "{}", config.rule_set.explain())?;
     }
     for sink in &config.sinks {
         writeln!(out, "sink {}: {:?}", sink.name, sink.target)?;

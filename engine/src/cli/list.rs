@@ -1,5 +1,5 @@
-//! `corelane list`: feeds, streams, strategies and sinks, from the same tables that the engine
-//! uses.
+//! `corelane list`: feeds, streams, strategies, functions and sinks, from the same tables that the
+//! engine uses.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use corelane_feeds::feed::Protocol;
 use corelane_feeds::schema::{HEADER_FIELDS, Schema};
 use corelane_strategies::registry::Registry;
+use corelane_strategies::rules::FUNCTIONS;
 
 /// What to list.
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -17,6 +18,8 @@ enum Topic {
     Streams,
     /// Strategies with their settings
     Strategies,
+    /// Functions of the rule language
+    Functions,
     /// Receivers of actions
     Sinks,
 }
@@ -51,6 +54,11 @@ pub fn run(args: &ListArgs, registry: &Registry, out: &mut impl Write) -> anyhow
                 for param in factory.params {
                     writeln!(out, "    {} = {}  {}", param.name, param.default, param.doc)?;
                 }
+            }
+        }
+        Topic::Functions => {
+            for function in FUNCTIONS {
+                writeln!(out, "{}\n    {}", function.signature, function.doc)?;
             }
         }
         Topic::Sinks => {

@@ -38,6 +38,9 @@ impl Display for Config {
         writeln!(f, "segment = {}", self.journal.segment_bytes)?;
         self.feeds.iter().try_for_each(|feed| write_feed(f, feed))?;
         self.strategies.iter().try_for_each(|strategy| write_strategy(f, strategy))?;
+        for rules in &self.rules {
+            writeln!(f, "\n[[rules]]\nfile = {}", quoted(rules.file.display()))?;
+        }
         self.sinks.iter().try_for_each(|sink| write_sink(f, sink))?;
         let report = &self.report;
         writeln!(f, "\n[report]")?;

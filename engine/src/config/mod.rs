@@ -4,7 +4,6 @@
 //! resolves, and nothing in the file was ignored. `corelane check --echo` prints it back as a file
 //! that reads to the same configuration.
 
-pub mod diagnostics;
 mod echo;
 mod read;
 pub mod value;
@@ -16,11 +15,13 @@ use std::path::{Path, PathBuf};
 use corelane_feeds::feed::{Protocol, Transport};
 use corelane_feeds::sequence;
 use corelane_feeds::units::Nanos;
+use corelane_strategies::action;
 use corelane_strategies::registry::{Params, Registry};
+use corelane_strategies::rules::RuleSet;
 
 use crate::reactor::{BackendKind, Waiting};
 
-pub use diagnostics::{ConfigError, nearest};
+pub use corelane_strategies::diagnostics::{TextError as ConfigError, nearest};
 pub use value::{Keyword, parse_duration_ns};
 
 /// The most feeds of one run: a record names its feed in one byte.
@@ -153,6 +154,15 @@ pub struct StrategySection {
     pub params: Params,
 }
 
+/// `[[rules]]`: a file in the rule language; its rules run behind the strategies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesSection {
+    /// The file.
+    pub file: PathBuf,
+    /// What it held when the configuration was loaded.
+    pub text: String,
+}
+
 /// Where actions go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkTarget {
@@ -219,6 +229,10 @@ pub struct Config {
     pub feeds: Vec<FeedSection>,
     /// `[[strategy]]`.
     pub strategies: Vec<StrategySection>,
+    /// `[[rules]]`.
+    pub rules: Vec<RulesSection>,
+    /// The rules of all files, compiled.
+    pub rule_set: RuleSet,
     /// `[[sink]]`.
     pub sinks: Vec<SinkSection>,
     /// `[report]`.
@@ -226,7 +240,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration from its text; `path` names it in messages.
+    /// Reads a configuration from its text; `path` names it in messages. Rule files are not read.
     ///
     /// # Errors
     /// Every mistake of the text, each at its place.
@@ -237,10 +251,27 @@ impl Config {
     /// Reads a configuration file. Relative paths in it are taken from the working directory.
     ///
     /// # Errors
-    /// If the file cannot be read, or is no valid configuration.
+    /// If the file or a rule file cannot be read, or is not valid.
     pub fn load(path: &Path, registry: &Registry) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read config {}", path.display()))?;
-        Ok(Self::parse(&path.display().to_string(), &text, registry)?)
+        let mut config = Self::parse(&path.display().to_string(), &text, registry)?;
+        for section in &mut config.rules {
+            let file = section.file.display().to_string();
+            section.text = std::fs::read_to_string(&section.file)
+                .with_context(|| format!("cannot read rules {file}"))?;
+            config.rule_set.add(&file, &section.text)?;
+        }
+        let known = |name: &String| {
+            let declared = config.rule_set.declared().iter();
+            declared.chain(action::ALL).any(|schema| schema.name == name)
+        };
+        for sink in &config.sinks {
+            if let Some(unknown) = sink.streams.iter().find(|name| !known(name)) {
+                let what = format!("sink `{}`: `{unknown}` is no action stream", sink.name);
+                return Err(crate::cli::exit::Failure::config(what).into());
+            }
+        }
+        Ok(config)
     }
 }

@@ -9,18 +9,19 @@ use std::path::PathBuf;
 use corelane_feeds::feed::{Protocol, Transport};
 use corelane_feeds::units::Nanos;
 use corelane_strategies::registry::{ParamValue, Params, Registry};
+use corelane_strategies::rules::RuleSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::reactor::{BackendKind, Waiting};
 
-use super::diagnostics::{ConfigError, Diagnostics, nearest};
 use super::value::{Bytes, DurationNs, FromValue, Table, parse_duration_ns};
 use super::{
     Config, EngineConfig, FEEDS_MAX, FeedSection, JournalSection, LINES_MAX, ReportSection,
-    STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, Source, StrategySection, THREADS_MAX,
-    Topology,
+    RulesSection, STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, Source, StrategySection,
+    THREADS_MAX, Topology,
 };
+use corelane_strategies::diagnostics::{Diagnostics, TextError as ConfigError, nearest};
 
 /// Live orders of a feed that there is room for.
 const ORDERS_MAX: usize = 1 << 20;
@@ -45,11 +46,14 @@ pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config
     let mut root = Table::new("config", document.get_ref(), 0..0, &diagnostics);
     let name = root.or("name", "corelane".to_owned());
     let engine = read_engine(root.table("engine"));
+    let rules = read_rules(&mut root);
     let config = Config {
         journal: read_journal(root.table("journal"), &name),
         feeds: read_feeds(&mut root, &engine),
         strategies: read_strategies(&mut root, registry),
-        sinks: root.tables("sink").into_iter().enumerate().map(|(i, t)| read_sink(t, i)).collect(),
+        sinks: read_sinks(&mut root, !rules.is_empty()),
+        rules,
+        rule_set: RuleSet::new(),
         report: read_report(root.table("report")),
         name,
         engine,
@@ -323,7 +327,22 @@ fn param(value: &DeValue<'_>) -> Result<ParamValue, String> {
     i64::from_value(value).map(ParamValue::Int)
 }
 
-fn read_sink(mut table: Table<'_>, index: usize) -> SinkSection {
+fn read_rules(root: &mut Table<'_>) -> Vec<RulesSection> {
+    let mut sections = Vec::new();
+    for mut table in root.tables("rules") {
+        let file = table.required("file", PathBuf::new()).into_inner();
+        table.finish();
+        sections.push(RulesSection { file, text: String::new() });
+    }
+    sections
+}
+
+fn read_sinks(root: &mut Table<'_>, more_to_come: bool) -> Vec<SinkSection> {
+    let tables = root.tables("sink").into_iter().enumerate();
+    tables.map(|(i, table)| read_sink(table, i, more_to_come)).collect()
+}
+
+fn read_sink(mut table: Table<'_>, index: usize, more_to_come: bool) -> SinkSection {
     let kind = named(&mut table, "type", &["file", "tcp", "udp"]);
     let path = table.optional::<PathBuf>("path");
     let address = table.optional::<SocketAddr>("address");
@@ -344,7 +363,7 @@ fn read_sink(mut table: Table<'_>, index: usize) -> SinkSection {
         name: table.or("name", format!("sink{index}")),
         target,
         format: table.or("format", SinkFormat::Json),
-        streams: read_action_streams(&mut table),
+        streams: read_action_streams(&mut table, more_to_come),
         buffer_bytes: table.or("buffer", Bytes(SINK_BUFFER_BYTES)).0,
         stamps: table.or("stamps", false),
     };
@@ -352,11 +371,12 @@ fn read_sink(mut table: Table<'_>, index: usize) -> SinkSection {
     section
 }
 
-fn read_action_streams(table: &mut Table<'_>) -> Vec<String> {
+/// Which actions a sink wants. Rule files, which are read later, may declare more.
+fn read_action_streams(table: &mut Table<'_>, more_to_come: bool) -> Vec<String> {
     let Some(streams) = table.optional::<Vec<String>>("streams") else { return Vec::new() };
     let known: Vec<&str> = corelane_strategies::action::ALL.iter().map(|s| s.name).collect();
     for stream in streams.get_ref() {
-        if !known.contains(&stream.as_str()) {
+        if !more_to_come && !known.contains(&stream.as_str()) {
             let title = format!("`{stream}` is no action stream");
             table.report(streams.span(), title, format!("known are {}", known.join(", ")));
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostics, nearest};
+use corelane_strategies::diagnostics::{Diagnostics, nearest};
 
 /// What a value can be read as.
 pub trait FromValue: Sized {

@@ -31,6 +31,7 @@ use corelane_feeds::schema::{Field, Schema, SqlType};
 use corelane_feeds::streams;
 use corelane_feeds::units::{Nanos, PRICE_SCALE};
 use corelane_strategies::action::{self, ActionId};
+use corelane_strategies::rules::NULLS;
 use zerocopy::IntoBytes;
 
 /// The schema of a built-in or action stream.
@@ -56,8 +57,10 @@ pub fn format_record_json(record: &Record, schema: &Schema, out: &mut Vec<u8>) {
 /// What an action's line holds beside the action itself.
 #[derive(Copy, Clone, Default, Debug)]
 pub struct ActionExtras<'a> {
-    /// The name of the strategy.
+    /// The name of the strategy or rule.
     pub strategy: Option<&'a str>,
+    /// Actions that rule files declared, beside those that are built in.
+    pub declared: &'a [&'static Schema],
     /// When the action was sent; adds `ts_recv` too. No replay reproduces either.
     pub ts_sent: Option<Nanos>,
 }
@@ -67,7 +70,8 @@ pub struct ActionExtras<'a> {
 pub fn format_action_json(record: &Record, extras: ActionExtras<'_>, out: &mut Vec<u8>) -> bool {
     let header = &record.header;
     let Some(id) = ActionId::of(record) else { return false };
-    let schema = action::by_id(header.stream);
+    let declared = || extras.declared.iter().find(|schema| schema.stream == header.stream);
+    let schema = action::by_id(header.stream).or_else(|| declared().copied());
     out.extend_from_slice(b"{\"id\":\"");
     write_id(&id, out);
     out.extend_from_slice(b"\",");
@@ -115,11 +119,20 @@ fn write_columns(record: &Record, schema: &Schema, out: &mut Vec<u8>) {
         }
         return;
     }
+    // A declared action says in a mask which of the columns that its rule filled are NULL.
+    let mask = schema.fields.iter().find(|field| field.name == NULLS);
+    let mask = mask.and_then(|field| bytes.get(field.offset..field.offset + 8)?.try_into().ok());
+    let nulls = mask.map_or(0, u64::from_le_bytes);
+    let is_filled = |field: &&Field| !matches!(field.name, "session" | "rule" | "ordinal");
+    let bit_of = |name: &str| schema.columns().filter(is_filled).position(|f| f.name == name);
     for field in schema.columns() {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(field.name.as_bytes());
         out.extend_from_slice(b"\":");
-        write_field(field, bytes, out);
+        match bit_of(field.name) {
+            Some(bit) if nulls >> (bit % 64) & 1 == 1 => out.extend_from_slice(b"null"),
+            _ => write_field(field, bytes, out),
+        }
     }
 }
 
@@ -200,6 +213,7 @@ fn write_value(field: &Field, value: &[u8], out: &mut Vec<u8>) {
         SqlType::BigInt => write_i64(word as i64, out),
         SqlType::Double => write_f64(f64::from_bits(word), out),
         SqlType::Price => write_price(word as i64, out),
+        SqlType::Decimal(scale) => write_decimal(word as i64, scale, out),
         SqlType::Char(_) => {
             let end = value.iter().rposition(|&b| b != b' ' && b != 0).map_or(0, |i| i + 1);
             write_text(&value[..end], out);
@@ -268,6 +282,22 @@ fn write_price(value: i64, out: &mut Vec<u8>) {
     }
     let end = digits.iter().rposition(|&digit| digit != b'0').map_or(2, |i| (i + 1).max(2));
     out.extend_from_slice(&digits[..end]);
+    out.push(b'"');
+}
+
+/// Decimal text with as many decimals as the scale says.
+fn write_decimal(value: i64, scale: u8, out: &mut Vec<u8>) {
+    let unit = 10u64.pow(u32::from(scale.min(18)));
+    out.push(b'"');
+    if value < 0 {
+        out.push(b'-');
+    }
+    write_u64(value.unsigned_abs() / unit, out);
+    if scale > 0 {
+        let width = usize::from(scale.min(18));
+        let fraction = value.unsigned_abs() % unit;
+        write!(out, ".{fraction:0width$}").expect("memory takes every byte");
+    }
     out.push(b'"');
 }
 
@@ -342,7 +372,7 @@ mod tests {
 
     #[test]
     fn an_action_is_one_stable_line() {
-        let extras = ActionExtras { strategy: Some("layering"), ts_sent: None };
+        let extras = ActionExtras { strategy: Some("layering"), ..ActionExtras::default() };
         let line = text(|out| assert!(format_action_json(order().as_record(), extras, out)));
         let golden = concat!(
             r#"{"id":"1-1a2b3c4d-123456-2-1","strategy":"layering","stream":"action.order","#,
@@ -354,7 +384,7 @@ mod tests {
 
     #[test]
     fn stamps_are_there_only_when_asked_for() {
-        let extras = ActionExtras { strategy: None, ts_sent: Some(Nanos(5)) };
+        let extras = ActionExtras { ts_sent: Some(Nanos(5)), ..ActionExtras::default() };
         let line = text(|out| assert!(format_action_json(order().as_record(), extras, out)));
         let stamps = r#","ts_recv":1700000000000000999,"ts_sent":5,"side":"#;
         assert!(line.contains(stamps) && !line.contains("strategy"), "{line}");

@@ -55,6 +55,7 @@ use std::thread;
 use std::time::Duration;
 
 use corelane_feeds::record::{Record, RecordBuf, Stamp};
+use corelane_feeds::schema::Schema;
 use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action::ActionId;
@@ -111,6 +112,7 @@ pub struct EgressStats {
 pub struct Egress {
     outlets: Vec<Outlet>,
     strategies: Vec<String>,
+    declared: Vec<&'static Schema>,
     encoded: [Vec<u8>; ENCODINGS],
     merge: Option<Merge>,
     /// Per shard, when what it sends now was journalled; 0 if unknown.
@@ -130,6 +132,7 @@ impl Egress {
         let mut egress = Self {
             outlets: Vec::with_capacity(spec.sinks.len()),
             strategies: spec.strategies.clone(),
+            declared: spec.declared.clone(),
             encoded: std::array::from_fn(|_| Vec::with_capacity(FRAME_BYTES_MAX)),
             merge: spec.ordered.then(|| Merge::new(spec.shards)),
             journalled: vec![Nanos(0); spec.shards],
@@ -139,7 +142,7 @@ impl Egress {
             stats: EgressStats::default(),
         };
         for config in &spec.sinks {
-            let filter = Filter::resolve(config, &spec.strategies)?;
+            let filter = Filter::resolve(config, &spec.strategies, &spec.declared)?;
             let sink = spec::open_sink(config, spec.log)?;
             egress.add_sink(sink, filter, config.format, config.stamps);
         }
@@ -269,8 +272,9 @@ impl Egress {
                 let strategy = usize::from(id.rule).checked_sub(1);
                 let strategy = strategy.and_then(|i| self.strategies.get(i)).map(String::as_str);
                 let ts_sent = outlet.stamps.then_some(now);
+                let declared = &self.declared[..];
                 frame.clear();
-                encode(record, outlet.format, ActionExtras { strategy, ts_sent }, frame);
+                encode(record, outlet.format, ActionExtras { strategy, ts_sent, declared }, frame);
             }
             outlet.sink.send(frame, now);
         }

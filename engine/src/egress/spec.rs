@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use corelane_feeds::record::StreamId;
+use corelane_feeds::schema::Schema;
 use corelane_strategies::action;
 
 use super::file::FileSink;
@@ -94,6 +95,8 @@ pub struct EgressSpec {
     pub shards: usize,
     /// Names of the strategies; the first has rule number 1.
     pub strategies: Vec<String>,
+    /// Actions that rule files declared, beside those that are built in.
+    pub declared: Vec<&'static Schema>,
     /// Put the actions of several shards in the order of their causes.
     pub ordered: bool,
     /// `ts_recv` is a time of this machine, so that latency from the wire can be measured.
@@ -108,6 +111,7 @@ impl Default for EgressSpec {
             sinks: Vec::new(),
             shards: 1,
             strategies: Vec::new(),
+            declared: Vec::new(),
             ordered: false,
             live: true,
             log: log_stderr,
@@ -164,10 +168,15 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(super) fn resolve(config: &SinkConfig, strategies: &[String]) -> Result<Self, EgressError> {
+    pub(super) fn resolve(
+        config: &SinkConfig,
+        strategies: &[String],
+        declared: &[&'static Schema],
+    ) -> Result<Self, EgressError> {
         let mut filter = Self::default();
         for stream in &config.streams {
-            let schema = action::ALL.iter().find(|schema| schema.name == stream);
+            let mut all = action::ALL.iter().chain(declared);
+            let schema = all.find(|schema| schema.name == stream);
             let schema = schema.ok_or_else(|| EgressError::UnknownStream {
                 name: config.name.clone(),
                 stream: stream.clone(),

@@ -8,7 +8,7 @@ use corelane_strategies::chain::Chain;
 use super::Outcome;
 use super::service::{Out, PATIENCE};
 use super::threads::ReactorEnd;
-use crate::config::{Config, StrategySection};
+use crate::config::Config;
 use crate::journal::{JournalCounters, shard_dir};
 use crate::report::{
     Counts, FeedReport, JournalReport, ReactorReport, ShardReport, StrategyReport,
@@ -54,7 +54,8 @@ impl Outcome {
             ("refused", counters.refused),
         ]);
         let mut stages = stage_counts(&ended.chain);
-        let books = stages.len() - config.strategies.len();
+        let deciding = config.strategies.len() + usize::from(!config.rule_set.is_empty());
+        let books = stages.len() - deciding;
         for (name, counts) in stages.drain(..books) {
             own.0.extend(counts.0.into_iter().map(|(key, n)| (format!("{name}.{key}"), n)));
         }
@@ -65,9 +66,11 @@ impl Outcome {
             actions: counters.actions,
             counters: own,
         });
-        for (rule, (section, (_, counts))) in config.strategies.iter().zip(stages).enumerate() {
+        let strategies = config.strategies.iter().map(|s| (s.name.as_str(), s.kind.as_str()));
+        let rules = (!config.rule_set.is_empty()).then_some(("rules", "rules"));
+        for (rule, (of, (_, counts))) in strategies.chain(rules).zip(stages).enumerate() {
             let actions = ended.chain.actions_of(rule as u16 + 1);
-            self.add_strategy(rule, section, actions, counts);
+            self.add_strategy(rule, of, actions, counts);
         }
         if let Some(journal) = ended.journal {
             let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
@@ -87,14 +90,14 @@ impl Outcome {
     fn add_strategy(
         &mut self,
         rule: usize,
-        section: &StrategySection,
+        (name, kind): (&str, &str),
         actions: u64,
         counts: Counts,
     ) {
         if self.report.strategies.len() <= rule {
             self.report.strategies.push(StrategyReport {
-                name: section.name.clone(),
-                kind: section.kind.clone(),
+                name: name.to_owned(),
+                kind: kind.to_owned(),
                 rule: rule as u16 + 1,
                 actions,
                 counters: counts,

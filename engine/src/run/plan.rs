@@ -14,6 +14,7 @@ use corelane_feeds::streams::book;
 use corelane_strategies::book::{L3Books, L3Options, LevelBooks};
 use corelane_strategies::chain::Chain;
 use corelane_strategies::registry::Registry;
+use corelane_strategies::rules::Rules;
 use corelane_strategies::strategy::Strategy;
 
 use super::soup::SoupClient;
@@ -31,6 +32,9 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
     for section in &config.strategies {
         let built = registry.build(&section.kind, &section.params);
         strategies.push(built.with_context(|| format!("strategy `{}`", section.name))?);
+    }
+    if !config.rule_set.is_empty() {
+        strategies.push(Box::new(Rules::new(&config.rule_set)));
     }
     let wanted =
         |stream: StreamId| strategies.iter().any(|strategy| strategy.streams().contains(&stream));
@@ -167,11 +171,18 @@ pub(super) fn egress_spec(
     EgressSpec {
         sinks,
         shards,
-        strategies: config.strategies.iter().map(|section| section.name.clone()).collect(),
+        strategies: deciders(config),
+        declared: config.rule_set.declared().to_vec(),
         ordered: shards > 1 && !live,
         live,
         ..EgressSpec::default()
     }
+}
+
+/// Everything that decides, in the order of its rule numbers: strategies, then rules.
+fn deciders(config: &Config) -> Vec<String> {
+    let strategies = config.strategies.iter().map(|section| section.name.clone());
+    strategies.chain(config.rule_set.names().map(str::to_owned)).collect()
 }
 
 /// The journal of a shard.
@@ -194,7 +205,8 @@ fn decision_hash(config: &Config) -> u64 {
         .strategies
         .iter()
         .map(|strategy| format!("{} {} {:?}\n", strategy.name, strategy.kind, strategy.params));
-    let text: String = feeds.chain(strategies).collect();
+    let rules = config.rules.iter().map(|rules| rules.text.clone());
+    let text: String = feeds.chain(strategies).chain(rules).collect();
     // FNV-1a.
     let start = 0xcbf2_9ce4_8422_2325u64;
     text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

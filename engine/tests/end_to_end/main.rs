@@ -5,6 +5,7 @@
 mod endings;
 mod lines;
 mod refusals;
+mod rules;
 mod same_decisions;
 mod sinks;
 mod soup;

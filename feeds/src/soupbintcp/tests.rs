@@ -113,3 +113,12 @@ fn a_server_at_the_end_of_numbers_is_refused() {
     let wire = server(b"S         ", u64::MAX, &[b"x", b"y"]);
     assert_eq!(give(&mut client(1), &wire), (Event::BadFraming, Vec::new()));
 }
+
+#[test]
+fn a_second_login_answer_on_a_connection_is_refused() {
+    let mut wire = server(b"SESSION1  ", 1, &[b"a"]);
+    wire.extend(server(b"SESSION2  ", 1, &[]));
+    wire.extend(server(b"SESSION1  ", 1, &[b"a"]));
+    let (event, seen) = give(&mut client(1), &wire);
+    assert_eq!((event, seen), (Event::BadFraming, vec![(1, b"a".to_vec())]));
+}

@@ -14,7 +14,7 @@ stream! {
         [tag]
         /// `A` added, `E` executed, `X` partly cancelled, `D` deleted, `U` replaced (the old order
         /// leaves; the new one follows as its own `A`).
-        kind: u8,
+        kind: Char<1>,
         /// The venue's reference of the order.
         order_ref: u64,
         /// The order's price (for `E` the execution's price).

@@ -212,7 +212,7 @@ fn a_message_tells_what_it_left_out() {
     (executed.order_ref, executed.qty) = (7, Qty32(10));
     books.on_record(executed.as_record(), &mut outbox);
     let order = outbox.derived(0).unwrap().view::<OrderEvent>().unwrap();
-    assert_eq!((order.kind(), order.side, order.price), (b'E', Side::SELL, Price(100)));
+    assert_eq!((order.kind().0, order.side, order.price), (*b"E", Side::SELL, Price(100)));
     assert_eq!((order.qty, order.left, order.ts_added), (Qty32(10), Qty32(20), Nanos(5)));
     assert_eq!(order.symbol, Symbol::new("ABC"));
     let bbo = outbox.derived(1).unwrap().view::<Bbo>().unwrap();

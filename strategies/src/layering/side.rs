@@ -5,7 +5,7 @@
 //! layers, of which none was executed since the case was opened.
 
 use corelane_feeds::streams::book;
-use corelane_feeds::units::Price;
+use corelane_feeds::units::{Char, Price};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// The most large orders that a side follows.
@@ -156,7 +156,7 @@ impl LayeredSide {
                 continue;
             }
             // A replaced order has not gone: a market maker who moves its quotes is no spoofer.
-            if order.kind() != b'U' {
+            if order.kind() != Char(*b"U") {
                 case.pulled += pulled;
             }
             if case.pulled * 1_000 >= case.total * limits.pulled_min_milli {

@@ -9,4 +9,20 @@
 //! Invariant: everything that depends on names and types is decided when a rule file is loaded; per
 //! record nothing is parsed, boxed, allocated or looked up by name.
 
+mod ast;
+mod catalog;
+mod engine;
+mod expr;
+mod functions;
+mod parse;
+mod plan;
+mod program;
+mod resolve;
 pub mod types;
+pub mod window;
+mod windows;
+
+pub use catalog::NULLS;
+pub use engine::Rules;
+pub use functions::{FUNCTIONS, FunctionDoc};
+pub use plan::{Mode, RuleSet};

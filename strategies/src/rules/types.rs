@@ -124,6 +124,7 @@ impl Type {
             | SqlType::BigInt => Self::Int,
             SqlType::Double => Self::Double,
             SqlType::Price => Self::Decimal(9),
+            SqlType::Decimal(scale) => Self::Decimal(scale),
             SqlType::Timestamp => Self::Timestamp,
             SqlType::Char(n) => Self::Text(n),
         }

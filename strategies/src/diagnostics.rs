@@ -1,4 +1,5 @@
-//! What is wrong with a configuration file, each point shown at its place in the text.
+//! What is wrong with a text that a person wrote, a configuration or a rule file: each point shown
+//! at its place.
 //!
 //! Invariant: reading never stops at the first mistake; every one that can be told apart is
 //! collected and shown in the order of the text.
@@ -37,30 +38,36 @@ impl Diagnostics {
         }
     }
 
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mistakes.is_empty()
+    }
+
     /// The error for a text called `path`, if anything is wrong.
     ///
     /// # Errors
     /// All mistakes, as one error that prints them with the lines they are in.
-    pub fn into_result(mut self, path: &str, text: &str) -> Result<(), ConfigError> {
+    pub fn into_result(mut self, path: &str, text: &str) -> Result<(), TextError> {
         if self.mistakes.is_empty() {
             return Ok(());
         }
         self.mistakes.sort_by_key(|mistake| mistake.span.start);
-        Err(ConfigError { path: path.to_owned(), text: text.to_owned(), diagnostics: self })
+        Err(TextError { path: path.to_owned(), text: text.to_owned(), diagnostics: self })
     }
 }
 
-/// A configuration that cannot be used. Displays every mistake with file, line and caret.
+/// A text that cannot be used. Displays every mistake with file, line and caret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct TextError {
     path: String,
     text: String,
     diagnostics: Diagnostics,
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for TextError {}
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, mistake) in self.diagnostics.mistakes.iter().enumerate() {
             if i > 0 {

@@ -1,0 +1,93 @@
+//! Rules decide the same as strategies do: replayed or live, in every topology, for any number of
+//! shards, under the same ids.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::support::{Side, feed, free_group, generate, live, must, run, text};
+
+const RULES: &str = "
+    CREATE ACTION print (symbol SYMBOL, notional DECIMAL(18,2), trades BIGINT, side CHAR(1));
+
+    -- An execution that is large against what the instrument trades in a second.
+    CREATE RULE large_print ON book.order PARTITION BY symbol
+      WHEN kind = 'E' AND price * qty > 20000
+       AND count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING) >= 3
+      THEN print(symbol, price * qty, count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING), side);
+
+    INSERT INTO alert (kind, symbol, price, count)
+    SELECT 'wide_spread', symbol, ask - bid, sum(bid_qty) OVER last_ten
+    FROM book.bbo WHERE bid > 0 AND ask > 0
+    WINDOW last_ten AS (PARTITION BY symbol ROWS 9 PRECEDING)
+    QUALIFY ask - bid > 0.001 * bid AND count(*) OVER last_ten = 10;
+";
+
+/// A configuration's section for a rule file that is written to `dir`.
+fn section(dir: &Path, rules: &str) -> String {
+    let file = dir.join("rules.sql");
+    fs::write(&file, rules).unwrap();
+    format!("[[rules]]\nfile = \"{}\"\n", text(&file))
+}
+
+#[test]
+fn rules_decide_the_same_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = free_group();
+    let capture = generate(dir.path(), "rules.pcap", group, &[]);
+    let (feed, rules) = (feed("itch50", &[group]), section(dir.path(), RULES));
+    let reference = Side::new("", &feed, &rules);
+    reference.replay(&capture, "max");
+    reference.assert_journal_closed();
+    let (expected, sorted) = (reference.actions(), reference.sorted());
+    let fired: BTreeSet<&str> =
+        ["large_print", "insert_3"].into_iter().filter(|rule| expected.contains(rule)).collect();
+    assert_eq!(fired.len(), 2, "both rules act: {fired:?}");
+    assert!(expected.contains("\"stream\":\"action.print\""));
+
+    let piped = Side::new("topology = \"pipelined\"", &feed, &rules);
+    piped.replay(&capture, "max");
+    assert!(piped.actions() == expected, "pipelined");
+    piped.assert_same_journal(&reference);
+    for shards in [2, 4] {
+        let engine = format!("topology = \"pipelined\"\nshards = {shards}");
+        let side = Side::new(&engine, &feed, &rules);
+        side.replay(&capture, "max");
+        assert!(side.sorted() == sorted, "{shards} shards");
+    }
+    let side = Side::new("backend = \"socket\"", &feed, &rules);
+    let publish = ["--pcap", text(&capture), "--to", &group.to_string(), "--end"];
+    assert!(live(&side, &publish, &["--until-end"]));
+    assert!(side.actions() == expected, "live");
+    side.assert_same_journal(&reference);
+}
+
+#[test]
+fn a_rule_file_with_a_mistake_is_refused_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = feed("itch50", &[free_group()]);
+    let wrong = "CREATE RULE r ON itch.trade\n  WHEN qtty > 5 THEN alert(1);\n";
+    let side = Side::new("", &feed, &section(dir.path(), wrong));
+    let ended = run(side.path(), &["check", text(&side.config)]);
+    assert_eq!(ended.status.code(), Some(78), "{ended:?}");
+    assert!(ended.stderr.contains("rules.sql:2:8"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("did you mean `qty`?"), "{}", ended.stderr);
+
+    fs::remove_file(dir.path().join("rules.sql")).unwrap();
+    let ended = run(side.path(), &["check", text(&side.config)]);
+    assert_eq!(ended.status.code(), Some(74), "{ended:?}");
+    assert!(ended.stderr.contains("cannot read rules"), "{}", ended.stderr);
+}
+
+#[test]
+fn check_shows_what_rules_come_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = feed("itch50", &[free_group()]);
+    let side = Side::new("", &feed, &section(dir.path(), RULES));
+    let plan = must(side.path(), &["check", "--plan", text(&side.config)]);
+    for wanted in ["rule large_print on book.order", "1 key parts", "then action.print"] {
+        assert!(plan.contains(wanted), "{plan}");
+    }
+    let functions = must(side.path(), &["list", "functions"]);
+    assert!(functions.contains("count(*) OVER w"), "{functions}");
+}

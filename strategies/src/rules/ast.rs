@@ -1,0 +1,108 @@
+//! What a rule file says, before names mean anything: the statements around `sqlparser`'s
+//! expressions.
+//!
+//! Invariant: every name knows its place in the text.
+
+use std::ops::Range;
+
+use sqlparser::ast::{Expr, NamedWindowDefinition};
+
+/// A name and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// The name, in the case in which it was written.
+    pub(super) text: String,
+    /// Bytes of the text.
+    pub(super) span: Range<usize>,
+}
+
+/// A column of a declared stream or action.
+#[derive(Clone, Debug)]
+pub(super) struct ColumnDef {
+    /// Its name.
+    pub(super) name: Name,
+    /// Its type as written, with its arguments: `DECIMAL(18,2)` is `DECIMAL` with 18 and 2.
+    pub(super) type_name: Name,
+    /// The type's arguments.
+    pub(super) type_args: Vec<u32>,
+}
+
+/// `CREATE ACTION name (columns)`.
+#[derive(Clone, Debug)]
+pub(super) struct CreateAction {
+    /// Its name.
+    pub(super) name: Name,
+    /// Its columns.
+    pub(super) columns: Vec<ColumnDef>,
+}
+
+/// An option of a `WITH` list: its key, its value as text, where the value stands.
+#[derive(Clone, Debug)]
+pub(super) struct RuleOption {
+    /// The key.
+    pub(super) key: Name,
+    /// The value, unquoted.
+    pub(super) value: Name,
+}
+
+/// `action(arguments)` behind `THEN`.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// The action.
+    pub(super) action: Name,
+    /// Its columns, in order.
+    pub(super) args: Vec<Expr>,
+}
+
+/// `CREATE RULE name ... ON stream PARTITION BY keys WHEN condition THEN actions`.
+#[derive(Clone, Debug)]
+pub(super) struct CreateRule {
+    /// Its name.
+    pub(super) name: Name,
+    /// `WITH (...)`.
+    pub(super) options: Vec<RuleOption>,
+    /// The stream it looks at.
+    pub(super) stream: Name,
+    /// Another name for the stream.
+    pub(super) alias: Option<Name>,
+    /// The keys of its windows.
+    pub(super) partition: Vec<Expr>,
+    /// When it acts.
+    pub(super) when: Expr,
+    /// What it does then.
+    pub(super) then: Vec<Call>,
+}
+
+/// `INSERT INTO action (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
+#[derive(Clone, Debug)]
+pub(super) struct Insert {
+    /// Its name: as `WITH (name = '...')` says, or `insert_1` and so on.
+    pub(super) name: Option<Name>,
+    /// The action.
+    pub(super) action: Name,
+    /// Its columns; all of them in order if empty.
+    pub(super) columns: Vec<Name>,
+    /// The stream it looks at.
+    pub(super) stream: Name,
+    /// Another name for the stream.
+    pub(super) alias: Option<Name>,
+    /// What each column becomes.
+    pub(super) select: Vec<Expr>,
+    /// `WHERE`: before windows.
+    pub(super) filter: Option<Expr>,
+    /// `QUALIFY`: after windows.
+    pub(super) qualify: Option<Expr>,
+    /// `WINDOW name AS (...)`.
+    pub(super) windows: Vec<NamedWindowDefinition>,
+}
+
+/// A statement of a rule file.
+#[derive(Clone, Debug)]
+pub(super) enum Statement {
+    /// `CREATE ACTION`.
+    Action(CreateAction),
+    /// `CREATE RULE`.
+    Rule(Box<CreateRule>),
+    /// `INSERT INTO ... SELECT`.
+    Insert(Box<Insert>),
+}

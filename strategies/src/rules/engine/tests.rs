@@ -1,0 +1,199 @@
+//! Rules over records: what fires, what its actions hold, and what a wrong text is told.
+
+use corelane_feeds::record::{Record, RecordBuf, Stamp, View};
+use corelane_feeds::streams::{book, itch, sys};
+use corelane_feeds::units::{Char, Nanos, Price, Qty32, Seq};
+
+use crate::action::{self, ActionId};
+use crate::chain::Chain;
+use crate::rules::{RuleSet, Rules};
+
+fn set(text: &str) -> RuleSet {
+    let mut set = RuleSet::new();
+    set.add("rules.sql", text).unwrap_or_else(|error| panic!("{error}"));
+    set
+}
+
+fn chain(set: &RuleSet) -> Chain {
+    Chain::new(vec![], vec![Box::new(Rules::new(set))])
+}
+
+fn wrong(text: &str) -> String {
+    RuleSet::new().add("rules.sql", text).unwrap_err().to_string()
+}
+
+fn stamp(seq: u64, ms: u64, instrument: u16) -> Stamp {
+    let ts_event = Nanos(ms * 1_000_000);
+    Stamp { instrument, seq: Seq(seq), ts_event, ..Stamp::default() }
+}
+
+/// A trade of `qty` at `price` (in units of 1e-9).
+fn trade(seq: u64, ms: u64, symbol: &str, price: i64, qty: u32) -> RecordBuf {
+    let mut trade = itch::Trade::new(stamp(seq, ms, 7), b'B');
+    (trade.symbol, trade.price, trade.qty) = (Char::new(symbol), Price(price), Qty32(qty));
+    trade.as_record().to_buf()
+}
+
+/// The column of a declared action as text, as a sink would write it.
+fn column(set: &RuleSet, action: &Record, name: &str) -> String {
+    let all = set.declared().iter().chain(action::ALL);
+    let schema = all.copied().find(|schema| schema.stream == action.header.stream).unwrap();
+    let field = schema.field(name).unwrap();
+    let bytes = zerocopy::IntoBytes::as_bytes(action);
+    let value = &bytes[field.offset..field.offset + field.sql.bytes()];
+    match field.sql {
+        corelane_feeds::schema::SqlType::Char(_) => {
+            String::from_utf8_lossy(value).trim_end_matches([' ', '\0']).to_owned()
+        }
+        corelane_feeds::schema::SqlType::Double => {
+            f64::from_le_bytes(value.try_into().unwrap()).to_string()
+        }
+        _ => {
+            let mut word = [0; 8];
+            word[..value.len()].copy_from_slice(value);
+            i64::from_le_bytes(word).to_string()
+        }
+    }
+}
+
+/// Runs records through a rule set and gives each action as `column=value` pairs.
+fn run(set: &RuleSet, records: &[RecordBuf], columns: &[&str]) -> Vec<String> {
+    let mut chain = chain(set);
+    let session = sys::Session::new(Stamp::default(), 0);
+    chain.on_record(session.as_record());
+    let mut all = Vec::new();
+    for record in records {
+        let actions = chain.on_record(record.record().unwrap());
+        for action in actions.iter().filter_map(RecordBuf::record) {
+            let pairs = columns.iter().map(|name| column(set, action, name));
+            all.push(pairs.collect::<Vec<_>>().join(" "));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_filter_and_a_projection() {
+    let set = set("
+        CREATE ACTION big (symbol SYMBOL, notional DECIMAL(18,2), note VARCHAR(16));
+        -- shares times price, in cents
+        INSERT INTO big
+        SELECT symbol, price * qty, CASE WHEN qty >= 1000 THEN 'block' ELSE 'large' END
+        FROM itch.trade WHERE price * qty > 10000.50 AND symbol <> 'TEST';
+    ");
+    let records = [
+        trade(1, 1, "AAPL", 100_000_000_000, 100),
+        trade(2, 2, "AAPL", 100_010_000_000, 100),
+        trade(3, 3, "MSFT", 20_123_456_789, 1_000),
+        trade(4, 4, "TEST", 20_000_000_000, 9_000),
+    ];
+    let actions = run(&set, &records, &["symbol", "notional", "note"]);
+    assert_eq!(actions, ["AAPL 1000100 large", "MSFT 2012346 block"]);
+}
+
+#[test]
+fn a_rule_with_windows() {
+    let set = set("
+        CREATE ACTION hold (symbol SYMBOL, trades BIGINT, shares BIGINT);
+        CREATE RULE velocity WITH (version = 2, mode = 'live') ON itch.trade PARTITION BY symbol
+          WHEN count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING) >= 3
+           AND sum(qty) OVER (RANGE INTERVAL '1' SECOND PRECEDING) > 250
+          THEN hold(symbol, count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING),
+                    sum(qty) OVER (RANGE INTERVAL '1' SECOND PRECEDING));
+    ");
+    let at = |seq, ms, symbol| trade(seq, ms, symbol, 1, 100);
+    let records = [
+        at(1, 0, "A"),
+        at(2, 500, "A"),
+        at(3, 600, "B"),
+        at(4, 1_000, "A"),
+        at(5, 1_501, "A"),
+        at(6, 1_600, "B"),
+    ];
+    assert_eq!(run(&set, &records, &["symbol", "trades", "shares"]), ["A 3 300"]);
+    let plan = set.explain();
+    assert!(
+        plan.contains("rule velocity on itch.trade") && plan.contains("2 aggregates"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn built_in_actions_and_named_columns() {
+    let set = set("
+        INSERT INTO alert (kind, symbol, price, count) SELECT 'wide_spread', symbol, bid, 1
+        FROM book.bbo b WHERE b.ask - b.bid > 0.10 AND b.bid_qty > 0 AND ask_qty IS NOT NULL;
+    ");
+    let mut bbo = book::Bbo::new(stamp(9, 9, 3), 0);
+    (bbo.bid, bbo.ask, bbo.bid_qty) = (Price(10_000_000_000), Price(10_100_000_000), Qty32(5));
+    let tight = bbo.as_record().to_buf();
+    bbo.ask = Price(10_100_000_001);
+    bbo.symbol = Char::new("WIDE");
+    let wide = bbo.as_record().to_buf();
+    let actions = run(&set, &[tight, wide], &["kind", "symbol", "price", "count"]);
+    assert_eq!(actions, ["wide_spread WIDE 10000000000 1"]);
+}
+
+#[test]
+fn nulls_and_what_is_undefined() {
+    let set = set("
+        CREATE ACTION probe (quotient BIGINT, half DOUBLE, safe BIGINT);
+        INSERT INTO probe SELECT qty / (qty - 100), sqrt(0 - qty), coalesce(NULLIF(qty, 100), -1)
+        FROM itch.trade WHERE NOT (qty / 0 > 1 AND FALSE);
+    ");
+    let records = [trade(1, 1, "A", 1, 100), trade(2, 2, "A", 1, 150)];
+    let actions = run(&set, &records, &["_nulls", "quotient", "safe"]);
+    // Bits 0 and 1: neither quotient nor root is known, then only the root is not.
+    assert_eq!(actions, ["3 0 -1", "2 3 150"]);
+}
+
+#[test]
+fn actions_have_ids_and_shadows_take_none() {
+    let set = set("
+        CREATE ACTION say (what VARCHAR(4));
+        CREATE RULE loud ON itch.trade WHEN TRUE THEN say('a'), say('b');
+        CREATE RULE quiet WITH (mode = 'shadow') ON itch.trade WHEN TRUE THEN say('c');
+        CREATE RULE last ON itch.trade WHEN qty IN (1, 2, 3) THEN say('d');
+    ");
+    let mut chain = chain(&set);
+    let trade = trade(5, 5, "A", 1, 2);
+    let actions = chain.on_record(trade.record().unwrap());
+    let ids: Vec<String> = actions
+        .iter()
+        .filter_map(|action| ActionId::of(action.record()?))
+        .map(|id| format!("{}-{}", id.rule, id.ordinal))
+        .collect();
+    assert_eq!(ids, ["1-0", "1-1", "3-0"]);
+    let mut fired = Vec::new();
+    chain.counters(&mut |_, name, value| fired.push((name, value)));
+    assert!(fired.contains(&("quiet.fired", 1)), "{fired:?}");
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    let error = wrong(
+        "INSERT INTO alrt SELECT 1 FROM itch.trade;\nINSERT INTO alert SELECT qtty FROM itch.trad;",
+    );
+    assert!(error.contains("rules.sql:1:13") && error.contains("did you mean `alert`?"), "{error}");
+    assert!(
+        error.contains("rules.sql:2:36") && error.contains("did you mean `itch.trade`?"),
+        "{error}"
+    );
+    let error = wrong("CREATE RULE r ON itch.trade WHEN symbol > 5 THEN alert(1);");
+    assert!(error.contains("VARCHAR(8) and BIGINT cannot be compared"), "{error}");
+    let error = wrong("CREATE RULE r ON itch.trade WHEN count(*) > 5 THEN alert(1)");
+    assert!(error.contains("needs a window"), "{error}");
+    let error = wrong("CREATE RULE r ON itch.trade WHEN (1 = 1 THEN alert(1)");
+    assert!(error.contains("rules.sql:1:41"), "{error}");
+    let deep = format!(
+        "CREATE RULE r ON itch.trade WHEN {}1 = 1{} THEN alert(1)",
+        "(".repeat(9_000),
+        ")".repeat(9_000)
+    );
+    assert!(wrong(&deep).contains("too deep"), "bounded");
+    let wide = format!(
+        "CREATE RULE r ON itch.trade WHEN qty = 1{} THEN alert(1)",
+        " OR qty = 1".repeat(20_000)
+    );
+    assert!(RuleSet::new().add("wide.sql", &wide).is_err());
+}

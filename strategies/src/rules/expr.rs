@@ -1,0 +1,190 @@
+//! Typed expressions: what a parsed expression means over the columns of a stream.
+//!
+//! Invariant: every node's type is known; both sides of an operator are of one type, with the
+//! conversions that make them so written out as nodes.
+
+use std::ops::Range;
+
+use super::catalog::Column;
+use super::types::Type;
+
+/// An expression with its type and place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Typed {
+    /// What it is.
+    pub(super) node: Node,
+    /// What its value is.
+    pub(super) ty: Type,
+    /// Where it stands in the text.
+    pub(super) span: Range<usize>,
+}
+
+/// An operator on two numbers of one type.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Arith {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+    /// `%`
+    Rem,
+}
+
+/// A comparison of two values of one type.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Compare {
+    /// `=`
+    Eq,
+    /// `<>`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+}
+
+/// A function of one or two arguments of one type.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Call {
+    /// `abs(x)`
+    Abs,
+    /// `sign(x)`
+    Sign,
+    /// `floor(x)`
+    Floor,
+    /// `ceil(x)`
+    Ceil,
+    /// `sqrt(x)`
+    Sqrt,
+    /// `ln(x)`
+    Ln,
+    /// `exp(x)`
+    Exp,
+    /// `power(x, y)`
+    Power,
+    /// The greater of two known values; the known one if one is NULL.
+    Greatest,
+    /// The lesser of two.
+    Least,
+    /// `length(text)`: bytes without trailing blanks.
+    Length,
+}
+
+/// What an expression is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Node {
+    /// NULL.
+    Null,
+    /// A truth value, integer, decimal, timestamp or interval.
+    Int(i64),
+    /// A number.
+    Double(f64),
+    /// A text.
+    Text(String),
+    /// A column of the record.
+    Column(Column),
+    /// An aggregate over a window: its window and its place among that window's aggregates.
+    Window {
+        /// Which window of the rule.
+        window: usize,
+        /// Which aggregate of the window.
+        aggregate: usize,
+    },
+    /// `NOT`
+    Not(Box<Typed>),
+    /// `-x`
+    Neg(Box<Typed>),
+    /// `IS NULL`
+    IsNull(Box<Typed>),
+    /// `AND` in three values.
+    And(Box<Typed>, Box<Typed>),
+    /// `OR` in three values.
+    Or(Box<Typed>, Box<Typed>),
+    /// A number from two.
+    Arith(Arith, Box<Typed>, Box<Typed>),
+    /// A truth value from two values.
+    Compare(Compare, Box<Typed>, Box<Typed>),
+    /// `LIKE`, with `%` and `_`.
+    Like(Box<Typed>, String),
+    /// `CASE`: conditions with their results, and what else.
+    Case(Vec<(Typed, Typed)>, Option<Box<Typed>>),
+    /// The first that is not NULL.
+    Coalesce(Vec<Typed>),
+    /// A function.
+    Call(Call, Vec<Typed>),
+    /// The value in the expression's type: between numbers, or to the storage of another.
+    Cast(Box<Typed>),
+}
+
+impl Typed {
+    /// An expression.
+    #[must_use]
+    pub(super) const fn new(node: Node, ty: Type, span: Range<usize>) -> Self {
+        Self { node, ty, span }
+    }
+
+    /// Its value if it is the same for every record.
+    #[must_use]
+    pub(super) fn constant(&self) -> Option<i64> {
+        match self.node {
+            Node::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value in another type. Constants are converted at once, so that `amount > 1000` costs
+    /// one comparison.
+    #[must_use]
+    pub(super) fn to(self, ty: Type) -> Self {
+        if self.ty == ty || matches!((self.ty, ty), (Type::Text(_), Type::Text(_))) {
+            return self;
+        }
+        let span = self.span.clone();
+        let node = match (&self.node, self.ty, ty) {
+            (Node::Null, ..) => Node::Null,
+            (Node::Int(value), _, _) => match convert(*value, self.ty, ty) {
+                Some(Constant::Int(value)) => Node::Int(value),
+                Some(Constant::Double(value)) => Node::Double(value),
+                None => Node::Cast(Box::new(self)),
+            },
+            _ => Node::Cast(Box::new(self)),
+        };
+        Self { node, ty, span }
+    }
+}
+
+enum Constant {
+    Int(i64),
+    Double(f64),
+}
+
+/// Ten to the power of `scale`, at most 18.
+#[must_use]
+pub(super) const fn power_of_ten(scale: u8) -> i64 {
+    10i64.pow(if scale > 18 { 18 } else { scale as u32 })
+}
+
+fn convert(value: i64, from: Type, to: Type) -> Option<Constant> {
+    let scale = |ty| match ty {
+        Type::Int => Some(0),
+        Type::Decimal(scale) => Some(scale),
+        _ => None,
+    };
+    match (scale(from), scale(to), to) {
+        (Some(from), Some(to), _) if to >= from => {
+            value.checked_mul(power_of_ten(to - from)).map(Constant::Int)
+        }
+        (Some(from), None, Type::Double) => {
+            Some(Constant::Double(value as f64 / power_of_ten(from) as f64))
+        }
+        _ => None,
+    }
+}

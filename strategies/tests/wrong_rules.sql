@@ -1,0 +1,183 @@
+SELECT 1 FROM itch.trade
+----
+CREATE
+----
+CREATE TABLE merchants (id BIGINT)
+----
+CREATE ACTION
+----
+CREATE ACTION hold
+----
+CREATE ACTION hold (account)
+----
+CREATE ACTION hold (account BIGNT)
+----
+CREATE ACTION hold (reason VARCHAR(65))
+----
+CREATE ACTION hold (amount DECIMAL(19,2))
+----
+CREATE ACTION hold (amount DECIMAL(18,x))
+----
+CREATE ACTION hold (account BIGINT, account BIGINT)
+----
+CREATE ACTION hold (_hidden BIGINT)
+----
+CREATE ACTION hold (session BIGINT)
+----
+CREATE ACTION alert (account BIGINT)
+----
+CREATE ACTION hold (a BIGINT); CREATE ACTION HOLD (b BIGINT)
+----
+CREATE ACTION wide (a VARCHAR(64), b VARCHAR(64), c VARCHAR(64), d VARCHAR(64))
+----
+CREATE ACTION hold (account BIGINT
+----
+CREATE RULE
+----
+CREATE RULE r
+----
+CREATE RULE r ON
+----
+CREATE RULE r ON itch.trades WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON payments WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION symbol WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbl WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON itch.trade THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN qty > 1
+----
+CREATE RULE r ON itch.trade WHEN qty > 1 THEN
+----
+CREATE RULE r ON itch.trade WHEN qty > 1 THEN alrt(1)
+----
+CREATE RULE r ON itch.trade WHEN qty > 1 THEN launch(1)
+----
+CREATE RULE r ON itch.trade WHEN qty > 1 THEN alert(1, 2)
+----
+CREATE RULE r ON itch.trade WHEN qty THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN qty + symbol > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN ts_event > price THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN NOT qty THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN -symbol = 'A' THEN go(1)
+----
+CREATE RULE r ON itch.trade t WHEN x.qty > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN qtty > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN colour = 'red' THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN (qty > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN qty > THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol = 'AAPL THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol = "AAPL" THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN qty > 99999999999999999999 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN price > 1.1234567890123456789 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol LIKE 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol IN (1, 2) THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN symbol IN (SELECT 1) THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN sqrtt(qty) > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN power(qty) > 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN abs(symbol) = 'A' THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN length(qty) = 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN CAST(symbol AS BIGINT) = 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN EXTRACT(HOUR FROM qty) = 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN EXTRACT(CENTURY FROM ts_event) = 1 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN CASE WHEN qty > 1 THEN 'a' ELSE 2 END = 'a' THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN abs(qty) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN sum(symbol) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN sum(count(*) OVER (ROWS 5 PRECEDING)) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (RANGE 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (ROWS INTERVAL '5' SECOND PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (RANGE INTERVAL 'five' SECOND PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (RANGE INTERVAL '5' FORTNIGHT PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (ROWS BETWEEN 5 PRECEDING AND 5 FOLLOWING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER (ORDER BY qty ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(*) OVER minute > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN count(DISTINCT qty, price) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN max(DISTINCT qty) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN percentile(qty, 2) OVER (ROWS 5 PRECEDING) > 5 THEN go(1)
+----
+CREATE RULE r WITH (mode = 'loud') ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (mood = 'live') ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (keys_max = 0) ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE ACTION a (x BIGINT); CREATE RULE r ON itch.trade WHEN TRUE THEN a(1); CREATE RULE R ON itch.trade WHEN TRUE THEN a(2)
+----
+CREATE ACTION a (x VARCHAR(3)); CREATE RULE r ON itch.trade WHEN TRUE THEN a('four')
+----
+CREATE ACTION a (x BIGINT); CREATE RULE r ON itch.trade WHEN TRUE THEN a('one')
+----
+INSERT alert SELECT 1 FROM itch.trade
+----
+INSERT INTO alert (kind, colour) SELECT 'x', 1 FROM itch.trade
+----
+INSERT INTO alert (kind) SELECT 'x', 1 FROM itch.trade
+----
+INSERT INTO alert (kind) SELECT * FROM itch.trade
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade, book.bbo
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade t JOIN book.bbo b ON t.symbol = b.symbol
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade GROUP BY symbol
+----
+INSERT INTO alert (kind) SELECT DISTINCT 'x' FROM itch.trade
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade ORDER BY qty
+----
+INSERT INTO alert (kind) SELECT 'x' FROM (SELECT 1)
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade WHERE count(*) OVER (ROWS 5 PRECEDING) > 1
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade WINDOW w AS v QUALIFY count(*) OVER w > 1
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade; WHERE qty > 1
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade WHERE qty ~ 1
+----
+/* never closed
+----
+INSERT INTO alert (kind) SELECT 'x' FROM itch.trade LIMIT 5
