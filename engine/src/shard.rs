@@ -246,6 +246,22 @@ impl<O: ActionOut> Shard<O> {
         for action in actions.iter().filter_map(|action| action.record()) {
             self.outlet.push(action);
         }
+        self.act_further();
+    }
+
+    /// A record that leads to more actions than there is room for at once: the rest of them.
+    fn act_further(&mut self) {
+        while let Some(actions) = self.chain.resume() {
+            for action in actions.iter().filter_map(|action| action.record()) {
+                if let Some(journal) = &mut self.journal
+                    && let Err(error) = journal.append(action)
+                {
+                    return self.fail(error);
+                }
+                self.outlet.push(action);
+            }
+            self.counters.actions += actions.len() as u64;
+        }
     }
 
     /// A packet or batch is done: takes what was gathered of it, says how far the shard has come,

@@ -120,6 +120,16 @@ impl Chain {
         self.outbox.actions()
     }
 
+    /// Goes on where a stage stopped for want of room, and returns the further actions of the
+    /// record last taken; `None` if there is nothing to go on with.
+    pub fn resume(&mut self) -> Option<&[RecordBuf]> {
+        let more = self.stages.iter().position(|stage| stage.has_more())?;
+        self.outbox.clear();
+        self.outbox.begin(more as u8);
+        self.stages[more].resume(&mut self.outbox);
+        Some(self.outbox.actions())
+    }
+
     /// A feed is about to begin: every stage takes the memory that it needs for it.
     pub fn reserve(&mut self, feed: u8, memory: Memory) {
         self.stages.iter_mut().for_each(|stage| stage.reserve(feed, memory));

@@ -21,8 +21,32 @@ pub struct Outbox {
     session: u32,
     /// Which stage is at work.
     stage: u8,
-    /// Rule number of every stage, and actions that it emitted so far.
-    stages: Box<[(u16, u64)]>,
+    stages: Box<[StageTally]>,
+    /// Counts causing records.
+    causes: u64,
+    /// Counts fillings: a causing record has one, or more if a stage had to stop for want of room.
+    fillings: u64,
+}
+
+/// What a stage emitted.
+#[derive(Copy, Clone, Debug, Default)]
+struct StageTally {
+    /// Its rule number.
+    rule: u16,
+    /// Actions so far.
+    actions: u64,
+    /// The filling in which it last emitted, and how many actions it emitted in it.
+    filling: u64,
+    emitted: usize,
+}
+
+impl StageTally {
+    #[inline]
+    fn count(&mut self, filling: u64) {
+        self.actions += 1;
+        self.emitted = if self.filling == filling { self.emitted + 1 } else { 1 };
+        self.filling = filling;
+    }
 }
 
 impl Outbox {
@@ -44,7 +68,9 @@ impl Outbox {
             derived_len: 0,
             session: 0,
             stage: 0,
-            stages: rules.iter().map(|&rule| (rule, 0)).collect(),
+            stages: rules.iter().map(|&rule| StageTally { rule, ..Default::default() }).collect(),
+            causes: 0,
+            fillings: 0,
         }
     }
 
@@ -57,7 +83,7 @@ impl Outbox {
         const { assert!(A::SCHEMA.stream.0 & 0xff00 == FAMILY, "not an action stream") };
         const { assert!(A::SCHEMA.bytes >= CAUSE_OFFSET + size_of::<Cause>()) };
         // A stage may be called again for what the same record derived, so its ordinals go on.
-        let rule = self.stages[usize::from(self.stage)].0;
+        let rule = self.stages[usize::from(self.stage)].rule;
         let earlier = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
         let ordinal = earlier.filter(|id| id.rule == rule).count() as u16;
         let mut action = action;
@@ -65,25 +91,23 @@ impl Outbox {
         if let Ok((cause, _)) = Cause::mut_from_prefix(place) {
             *cause = Cause { session: self.session, rule, ordinal };
         }
-        self.stages[usize::from(self.stage)].1 += 1;
+        self.stages[usize::from(self.stage)].count(self.fillings);
         assert!(self.actions_len < self.actions.len(), "more actions than a stage declared");
         self.actions[self.actions_len].set(action.as_record());
         self.actions_len += 1;
     }
 
     /// Emits an action that is a record already, for the `rule`th rule of a stage that runs
-    /// several.
+    /// several; `cause.rule` is overwritten.
     ///
     /// # Panics
     /// If the stage emits more than it declared.
     #[inline]
-    pub(crate) fn act_record(&mut self, rule: u16, action: &mut RecordBuf) {
-        let rule = self.stages[usize::from(self.stage)].0.saturating_add(rule);
-        let earlier = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
-        let ordinal = earlier.filter(|id| id.rule == rule).count() as u16;
-        let cause = Cause { session: self.session, rule, ordinal };
+    pub(crate) fn act_record(&mut self, rule: u16, cause: Cause, action: &mut RecordBuf) {
+        let stage = &mut self.stages[usize::from(self.stage)];
+        stage.count(self.fillings);
+        let cause = Cause { rule: stage.rule.saturating_add(rule), ..cause };
         action.put(CAUSE_OFFSET, cause.as_bytes());
-        self.stages[usize::from(self.stage)].1 += 1;
         assert!(self.actions_len < self.actions.len(), "more actions than a stage declared");
         if let Some(action) = action.record() {
             self.actions[self.actions_len].set(action);
@@ -91,12 +115,23 @@ impl Outbox {
         }
     }
 
-    /// Actions of the causing record so far that are of the stage at work, or of its rules.
+    /// Actions of the stage at work since there was last room for all.
     #[inline]
     pub(crate) fn acted_by_stage(&self) -> usize {
-        let first = self.stages[usize::from(self.stage)].0;
-        let ids = self.actions().iter().filter_map(RecordBuf::record).filter_map(ActionId::of);
-        ids.filter(|id| id.rule >= first).count()
+        let stage = &self.stages[usize::from(self.stage)];
+        if stage.filling == self.fillings { stage.emitted } else { 0 }
+    }
+
+    /// Key of the session of the causing record.
+    #[inline]
+    pub(crate) fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// Which causing record is at hand: another number for every one.
+    #[inline]
+    pub(crate) fn cause(&self) -> u64 {
+        self.causes
     }
 
     /// Publishes a derived record: the stages behind this one see it before the next record.
@@ -125,6 +160,7 @@ impl Outbox {
     /// Starts over for the next causing record.
     #[inline]
     pub fn clear(&mut self) {
+        self.fillings += 1;
         self.actions_len = 0;
         self.derived_len = 0;
     }
@@ -133,6 +169,7 @@ impl Outbox {
     #[inline]
     pub(crate) fn start(&mut self, session: u32) {
         self.clear();
+        self.causes += 1;
         self.session = session;
     }
 
@@ -145,7 +182,7 @@ impl Outbox {
     /// Actions that the stages of a rule number emitted so far.
     #[must_use]
     pub(crate) fn actions_of(&self, rule: u16) -> u64 {
-        self.stages.iter().filter(|stage| stage.0 == rule).map(|stage| stage.1).sum()
+        self.stages.iter().filter(|stage| stage.rule == rule).map(|stage| stage.actions).sum()
     }
 
     /// Swaps the derived record `index` with what `place` holds and returns the position of the

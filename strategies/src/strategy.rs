@@ -27,6 +27,15 @@ pub trait Strategy: Send {
     /// Takes one record. Must not allocate once its state has reached its bounds.
     fn on_record(&mut self, record: &Record, outbox: &mut Outbox);
 
+    /// Whether it stopped for want of room: [`Strategy::resume`] is then called, with room again,
+    /// until it has no more, before the next record.
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    /// Goes on where it stopped.
+    fn resume(&mut self, _outbox: &mut Outbox) {}
+
     /// A feed is about to begin: takes the memory that its records will need, so that a hot thread
     /// need not. A stage without tables has nothing to do.
     fn reserve(&mut self, _feed: u8, _memory: Memory) {}

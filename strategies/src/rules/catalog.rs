@@ -103,6 +103,12 @@ impl Catalog {
         found.map(|schema| Stream { schema })
     }
 
+    /// What a stream's number stands for.
+    #[must_use]
+    pub(super) fn by_id(&self, id: StreamId) -> Option<&'static Schema> {
+        streams::ALL.iter().chain(&self.declared).find(|schema| schema.stream == id).copied()
+    }
+
     /// The action of a name, whatever its case; the family may be left out.
     #[must_use]
     pub(super) fn action(&self, name: &str) -> Option<Action> {

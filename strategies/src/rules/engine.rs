@@ -1,200 +1,215 @@
 //! Rules at work: one stage of the chain that runs every rule of a set over the records of their
 //! streams.
 //!
-//! Invariant: a record touches only the rules of its stream, in the order of the text; nothing is
-//! allocated per record. A rule that asks for an action when there is no room for one more is
-//! counted.
+//! Invariant: a record touches only the rules of its stream, in the order of the text; what it
+//! derives is routed when it is done, first in first out, before the next record. If there is no
+//! room for another action the stage stops where it is and goes on when the actions are gone, so
+//! none is lost.
 
-use corelane_feeds::record::{Header, Record, RecordBuf, StreamId};
-use corelane_feeds::schema::SqlType;
+use corelane_feeds::record::{Record, RecordBuf, StreamId};
 
-use zerocopy::IntoBytes;
-
-use super::plan::{Mode, Output, Rule, RuleSet, WindowProgram, words};
-use super::program::{Machine, Program};
-use super::types::{Type, Value};
-use super::window::Windows;
+use super::operator::{Acted, Context, Operator, Progress, Shared};
+use super::plan::{Mode, RuleSet};
+use super::time::Time;
 use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::{ACTIONS_STAGE_MAX, StateError, Strategy};
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5255_4c01;
-
-/// A window with its state.
-struct Window {
-    program: WindowProgram,
-    state: Windows,
-    key: Vec<u64>,
-    args: Vec<Value>,
-}
+const STATE_VERSION: u32 = 0x5255_4c02;
 
 /// A rule with its state.
 struct Running {
-    rule: Rule,
-    windows: Vec<Window>,
-    inputs: Vec<Value>,
-    /// Records whose condition was true.
+    operator: Operator,
+    mode: Mode,
+    /// The most actions that it takes at once.
+    actions: usize,
+    /// Its streams, if it waits for times.
+    timed: Option<Vec<StreamId>>,
+    acted: Acted,
     fired: u64,
     fired_name: &'static str,
+}
+
+/// Where the stage stopped for want of room.
+#[derive(Default)]
+struct Stopped {
+    /// The record at hand.
+    record: RecordBuf,
+    /// The next of its stream's readers.
+    reader: usize,
+    /// What that reader is at.
+    step: Step,
+}
+
+/// What a reader of a record is at.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+enum Step {
+    /// What waited for the time that has come.
+    #[default]
+    Time,
+    /// The rest of it.
+    MoreTime,
+    /// The record.
+    Record,
+    /// The rest of it.
+    MoreRecord,
 }
 
 /// The stage that runs a rule set.
 pub struct Rules {
     rules: Vec<Running>,
+    /// What comes from without.
     streams: Vec<StreamId>,
-    /// For every stream of `streams`, its rules.
-    routes: Vec<Vec<u32>>,
-    machine: Machine,
-    action: RecordBuf,
-    actions_refused: u64,
+    routes: Routes,
+    shared: Shared,
+    time: Time,
+    stopped: Stopped,
+    is_stopped: bool,
+}
+
+/// Which rules read which streams.
+#[derive(Default)]
+struct Routes {
+    streams: Vec<StreamId>,
+    /// For every stream the rules that read it, each with which of its inputs it is.
+    readers: Vec<Vec<(u32, u32)>>,
+}
+
+impl Routes {
+    fn new(set: &RuleSet) -> Self {
+        let mut streams: Vec<StreamId> =
+            set.rules.iter().flat_map(|rule| rule.reads.iter().copied()).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        let mut readers = vec![Vec::new(); streams.len()];
+        for (rule, plan) in (0..).zip(&set.rules) {
+            for (input, stream) in (0..).zip(&plan.reads) {
+                if let Ok(at) = streams.binary_search(stream) {
+                    readers[at].push((rule, input));
+                }
+            }
+        }
+        Self { streams, readers }
+    }
+
+    #[inline]
+    fn of(&self, stream: StreamId) -> &[(u32, u32)] {
+        match self.streams.binary_search(&stream) {
+            Ok(at) => &self.readers[at],
+            Err(_) => &[],
+        }
+    }
 }
 
 impl Rules {
     /// The rules of a set, with empty windows, whose memory is taken here.
     #[must_use]
     pub fn new(set: &RuleSet) -> Self {
-        let streams = set.streams();
-        let mut routes = vec![Vec::new(); streams.len()];
-        for (i, rule) in set.rules.iter().enumerate() {
-            if let Ok(at) = streams.binary_search(&rule.stream.schema.stream) {
-                routes[at].push(i as u32);
+        let rules = set.rules.iter().map(|rule| {
+            let fired_name = format!("{}.fired", rule.name);
+            Running {
+                operator: Operator::new(rule),
+                mode: rule.mode,
+                actions: rule.kind.actions(),
+                timed: rule.kind.is_timed().then(|| rule.reads.clone()),
+                acted: Acted::default(),
+                fired: 0,
+                fired_name: Box::leak(fired_name.into_boxed_str()),
             }
-        }
+        });
+        let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
+        let timed = timed.flat_map(|rule| rule.reads.iter().map(|stream| (*stream, 0))).collect();
         Self {
-            rules: set.rules.iter().map(Running::new).collect(),
-            streams,
-            routes,
-            machine: Machine::default(),
-            action: RecordBuf::default(),
-            actions_refused: 0,
+            rules: rules.collect(),
+            streams: set.streams(),
+            routes: Routes::new(set),
+            shared: Shared::new(set.rules.iter().any(|rule| rule.kind.derives())),
+            time: Time::new(timed),
+            stopped: Stopped::default(),
+            is_stopped: false,
+        }
+    }
+
+    /// Runs the readers of a record from the `from`th on, which is at `step`; stops where there is
+    /// no room.
+    #[inline]
+    fn dispatch(&mut self, record: &Record, from: usize, step: Step, outbox: &mut Outbox) {
+        let readers = self.routes.of(record.header.stream);
+        let mut step = step;
+        for (reader, &(rule, input)) in readers.iter().enumerate().skip(from) {
+            let Some(running) = self.rules.get_mut(rule as usize) else { continue };
+            let (shared, time) = (&mut self.shared, &self.time);
+            if !running.run(&mut step, record, input, rule as u16, shared, time, outbox) {
+                self.stopped.record.set(record);
+                self.stopped.reader = reader;
+                self.stopped.step = step;
+                self.is_stopped = true;
+                return;
+            }
+            step = Step::Time;
+        }
+    }
+
+    /// Routes what was derived, until there is none or no room.
+    fn drain(&mut self, outbox: &mut Outbox) {
+        while !self.is_stopped
+            && let Some(derived) = self.shared.queue.pop_front()
+        {
+            if let Some(record) = derived.record() {
+                self.time.observe(&record.header);
+                self.dispatch(record, 0, Step::Time, outbox);
+            }
         }
     }
 }
 
 impl Running {
-    fn new(rule: &Rule) -> Self {
-        let windows = rule.windows.iter().map(Window::new).collect();
-        let fired_name = Box::leak(format!("{}.fired", rule.name).into_boxed_str());
-        let inputs = vec![Value::NULL; rule.inputs];
-        Self { rule: rule.clone(), windows, inputs, fired: 0, fired_name }
-    }
-
-    /// Whether the rule's condition is true for a record.
+    /// Whether it is done with the record; if not, `step` says where it stopped.
+    #[expect(clippy::too_many_arguments, reason = "what a context is made of")]
     #[inline]
-    fn is_met(&mut self, machine: &mut Machine, header: &Header, record: &[u8]) -> bool {
-        if let Some(filter) = &self.rule.filter
-            && !filter.run(machine, record, &[]).is_true()
-        {
-            return false;
-        }
-        for window in &mut self.windows {
-            window.update(machine, header, record, &mut self.inputs);
-        }
-        let condition = self.rule.condition.as_ref();
-        condition.is_none_or(|condition| condition.run(machine, record, &self.inputs).is_true())
-    }
-}
-
-impl Window {
-    fn new(program: &WindowProgram) -> Self {
-        let state = Windows::new(program.spec.clone()).expect("checked when the rule was planned");
-        let key = vec![0; program.spec.key_words];
-        let args = vec![Value::NULL; program.spec.args.len()];
-        Self { program: program.clone(), state, key, args }
-    }
-
-    fn update(
+    fn run(
         &mut self,
-        machine: &mut Machine,
-        header: &Header,
-        record: &[u8],
-        inputs: &mut [Value],
-    ) {
-        let mut at = 0;
-        let mut nulls = 0;
-        for (i, (program, ty)) in self.program.key.iter().enumerate() {
-            let value = program.run(machine, record, &[]);
-            nulls |= u64::from(!value.known) << (i % 64);
-            let place = &mut self.key[at..at + words(*ty)];
-            put_words(program, value, *ty, record, place);
-            at += place.len();
-        }
-        self.key[at] = nulls;
-        for (arg, (program, ty)) in self.args.iter_mut().zip(&self.program.args) {
-            let value = program.run(machine, record, &[]);
-            *arg = value;
-            if matches!(ty, Type::Text(_)) && value.known {
-                let mut word = [0];
-                put_words(program, value, *ty, record, &mut word);
-                arg.bits = word[0];
+        step: &mut Step,
+        record: &Record,
+        input: u32,
+        rule: u16,
+        shared: &mut Shared,
+        time: &Time,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let Self { operator, mode, actions, timed, acted, fired, .. } = self;
+        let mut context = Context { shared, outbox, rule, mode: *mode, acted, fired };
+        loop {
+            if !context.has_room(*actions) {
+                return false;
+            }
+            let (progress, more, next) = match *step {
+                Step::Time => {
+                    let progress = match timed {
+                        Some(streams) => operator.on_time(time.of(streams), &mut context),
+                        None => Progress::Done,
+                    };
+                    (progress, Step::MoreTime, Some(Step::Record))
+                }
+                Step::MoreTime => {
+                    (operator.resume(&mut context), Step::MoreTime, Some(Step::Record))
+                }
+                Step::Record => {
+                    let progress = operator.on_record(input as usize, record, &mut context);
+                    (progress, Step::MoreRecord, None)
+                }
+                Step::MoreRecord => (operator.resume(&mut context), Step::MoreRecord, None),
+            };
+            match (progress, next) {
+                (Progress::More, _) => {
+                    *step = more;
+                    return false;
+                }
+                (Progress::Done, Some(next)) => *step = next,
+                (Progress::Done, None) => return true,
             }
         }
-        let first = self.program.first_input;
-        let count = self.program.spec.aggregates.len();
-        let Some(out) = inputs.get_mut(first..first + count) else { return };
-        self.state.update(&self.key, header.ts_event.0, &self.args, out);
-    }
-}
-
-/// A value as words of a key: texts without their padding, NULL as zeros.
-#[inline]
-fn put_words(program: &Program, value: Value, ty: Type, record: &[u8], place: &mut [u64]) {
-    place.fill(0);
-    match (ty, place) {
-        _ if !value.known => {}
-        (Type::Text(_), place) => {
-            let text = program.text(value, record);
-            for (word, bytes) in place.iter_mut().zip(text.chunks(8)) {
-                let mut whole = [0; 8];
-                whole[..bytes.len()].copy_from_slice(bytes);
-                *word = u64::from_le_bytes(whole);
-            }
-        }
-        (_, [word, ..]) => *word = value.bits,
-        (_, []) => {}
-    }
-}
-
-/// Fills an action's record for the record that caused it.
-fn fill(
-    output: &Output,
-    machine: &mut Machine,
-    record: &Record,
-    inputs: &[Value],
-    action: &mut RecordBuf,
-) {
-    let bytes = record.as_bytes();
-    let header = Header::new(output.schema.stream, output.schema.bytes, 0, record.header.stamp());
-    let place = action.begin(&header);
-    let mut nulls = u64::MAX;
-    for column in &output.columns {
-        let value = column.program.run(machine, bytes, inputs);
-        if value.known {
-            nulls &= !(1 << (column.bit % 64));
-        }
-        let (offset, sql) = (column.field.offset, column.field.sql);
-        let Some(place) = place.get_mut(offset..offset + sql.bytes()) else { continue };
-        match sql {
-            SqlType::Char(_) => {
-                let text = if value.known { column.program.text(value, bytes) } else { b"" };
-                let len = text.len().min(place.len());
-                place.fill(b' ');
-                place[..len].copy_from_slice(&text[..len]);
-            }
-            // Narrower columns are those of built-in actions; what does not fit is all ones.
-            _ if place.len() < 8 => {
-                let most = (1u64 << (8 * place.len())) - 1;
-                let len = place.len();
-                place.copy_from_slice(&value.bits.min(most).to_le_bytes()[..len]);
-            }
-            _ => place.copy_from_slice(&value.bits.to_le_bytes()),
-        }
-    }
-    if let Some(at) = output.nulls
-        && let Some(place) = place.get_mut(at..at + 8)
-    {
-        place.copy_from_slice(&(nulls & output.null_bits).to_le_bytes());
     }
 }
 
@@ -208,38 +223,37 @@ impl Strategy for Rules {
     }
 
     fn actions_max(&self) -> usize {
-        let most = self.rules.iter().map(|running| running.rule.outputs.len()).sum::<usize>();
-        most.min(ACTIONS_STAGE_MAX)
+        ACTIONS_STAGE_MAX
     }
 
+    #[inline]
     fn on_record(&mut self, record: &Record, outbox: &mut Outbox) {
-        let Ok(route) = self.streams.binary_search(&record.header.stream) else { return };
-        let bytes = record.as_bytes();
-        for &at in &self.routes[route] {
-            let Some(running) = self.rules.get_mut(at as usize) else { continue };
-            if !running.is_met(&mut self.machine, &record.header, bytes) {
-                continue;
-            }
-            running.fired += 1;
-            if running.rule.mode == Mode::Shadow {
-                continue;
-            }
-            for output in &running.rule.outputs {
-                if outbox.acted_by_stage() >= ACTIONS_STAGE_MAX {
-                    self.actions_refused += 1;
-                    continue;
-                }
-                fill(output, &mut self.machine, record, &running.inputs, &mut self.action);
-                outbox.act_record(at as u16, &mut self.action);
-            }
+        if self.is_stopped {
+            self.shared.queue.push_back(record.to_buf());
+            return;
         }
+        self.time.observe(&record.header);
+        self.dispatch(record, 0, Step::Time, outbox);
+        self.drain(outbox);
+    }
+
+    fn has_more(&self) -> bool {
+        self.is_stopped
+    }
+
+    fn resume(&mut self, outbox: &mut Outbox) {
+        let Stopped { record, reader, step } = std::mem::take(&mut self.stopped);
+        self.is_stopped = false;
+        if let Some(record) = record.record() {
+            self.dispatch(record, reader, step, outbox);
+        }
+        self.drain(outbox);
     }
 
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.rules.len() as u32).to_le_bytes());
-        let windows = self.rules.iter().flat_map(|running| &running.windows);
-        windows.for_each(|window| window.state.save(out));
+        self.rules.iter().for_each(|running| running.operator.save(out));
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
@@ -247,11 +261,7 @@ impl Strategy for Rules {
         if state.u32()? != STATE_VERSION || state.u32()? as usize != self.rules.len() {
             return Err(StateError::Version);
         }
-        for running in &mut self.rules {
-            for window in &mut running.windows {
-                window.state.restore(&mut state)?;
-            }
-        }
+        self.rules.iter_mut().try_for_each(|running| running.operator.restore(&mut state))?;
         state.finish()
     }
 
@@ -259,8 +269,8 @@ impl Strategy for Rules {
         for running in &self.rules {
             report(running.fired_name, running.fired);
         }
-        report("undefined_results", self.machine.undefined);
-        report("actions_refused", self.actions_refused);
+        report("undefined_results", self.shared.machine.undefined);
+        report("derived_dropped", self.shared.derived_dropped);
     }
 }
 

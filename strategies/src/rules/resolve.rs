@@ -11,7 +11,7 @@ use sqlparser::ast::{
     Value as Literal,
 };
 
-use super::catalog::Stream;
+use super::catalog::{Column, Stream};
 use super::expr::{Arith, Call, Compare, Node, Typed};
 use super::parse::Places;
 use super::types::Type;
@@ -26,12 +26,51 @@ pub(super) struct Noted;
 
 type Resolved = Result<Typed, Noted>;
 
-/// What an expression is resolved against.
-pub(super) struct Resolver<'a> {
-    /// The stream at hand.
+/// One of the rows that a row is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// What it holds.
     pub(super) stream: Stream,
     /// What its columns may be qualified with.
     pub(super) names: Vec<String>,
+    /// Where its bytes begin: the rows of a join lie one behind the other.
+    pub(super) base: usize,
+}
+
+/// The rows that names are looked up in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    /// At least one.
+    pub(super) sources: Vec<Source>,
+}
+
+impl Scope {
+    /// The records of one stream.
+    pub(super) fn one(stream: Stream, names: Vec<String>) -> Self {
+        Self { sources: vec![Source { stream, names, base: 0 }] }
+    }
+
+    /// Columns of a name, among the sources of a qualifier if there is one.
+    fn columns(&self, qualifier: Option<&str>, name: &str) -> Vec<Column> {
+        let sources = self.sources.iter().filter(|source| source.is_called(qualifier));
+        let shifted = |source: &Source| {
+            let column = source.stream.column(name)?;
+            Some(Column { offset: column.offset + source.base, ..column })
+        };
+        sources.filter_map(shifted).collect()
+    }
+}
+
+impl Source {
+    fn is_called(&self, qualifier: Option<&str>) -> bool {
+        qualifier.is_none_or(|name| self.names.iter().any(|own| own.eq_ignore_ascii_case(name)))
+    }
+}
+
+/// What an expression is resolved against.
+pub(super) struct Resolver<'a> {
+    /// The rows at hand.
+    pub(super) scope: Scope,
     /// The windows that aggregates are collected in; `None` where none may stand.
     pub(super) windows: Option<&'a mut WindowPlans>,
     /// Bytes of the text.
@@ -134,23 +173,28 @@ impl Resolver<'_> {
     }
 
     fn column(&mut self, qualifier: Option<&str>, name: &str, span: Range<usize>) -> Resolved {
-        if let Some(qualifier) = qualifier
-            && !self.names.iter().any(|known| known.eq_ignore_ascii_case(qualifier))
-        {
-            let label = format!("columns here are of {}", self.names.join(" or "));
+        match self.scope.columns(qualifier, name).as_slice() {
+            [column] => return Ok(Typed::new(Node::Column(*column), column.ty(), span)),
+            [] => {}
+            _ => {
+                let title = format!("`{name}` is a column of more than one stream");
+                return Err(self.wrong(span, title, "which one? write `stream.column`"));
+            }
+        }
+        let sources = self.scope.sources.iter().filter(|source| source.is_called(qualifier));
+        let streams: Vec<Stream> = sources.map(|source| source.stream).collect();
+        if let (Some(qualifier), []) = (qualifier, streams.as_slice()) {
+            let names = self.scope.sources.iter().flat_map(|source| source.names.iter());
+            let names = names.map(String::as_str).collect::<Vec<_>>().join(" or ");
+            let label = format!("columns here are of {names}");
             return Err(self.wrong(span, format!("unknown name `{qualifier}`"), label));
         }
-        if let Some(column) = self.stream.column(name) {
-            return Ok(Typed::new(Node::Column(column), column.ty(), span));
-        }
-        let stream = self.stream;
-        let title = format!("`{}` has no column `{name}`", stream.schema.name);
-        let noted = self.wrong(span, title, "unknown column");
-        self.diagnostics.help(match nearest(name, stream.column_names()) {
+        let of = streams.iter().map(|stream| stream.schema.name).collect::<Vec<_>>().join(" and ");
+        let noted = self.wrong(span, format!("`{of}` has no column `{name}`"), "unknown column");
+        let known: Vec<&str> = streams.iter().flat_map(Stream::column_names).collect();
+        self.diagnostics.help(match nearest(name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => {
-                format!("its columns: {}", stream.column_names().collect::<Vec<_>>().join(", "))
-            }
+            None => format!("its columns: {}", known.join(", ")),
         });
         Err(noted)
     }

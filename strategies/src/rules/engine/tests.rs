@@ -197,3 +197,28 @@ fn mistakes_are_shown_where_they_are() {
     );
     assert!(RuleSet::new().add("wide.sql", &wide).is_err());
 }
+
+#[test]
+fn more_actions_than_there_is_room_for_come_in_pieces() {
+    let rule = |i: usize| format!("CREATE RULE r{i} ON itch.trade WHEN TRUE THEN say({i});");
+    let rules: String = (0..150).map(rule).collect();
+    let set = set(&format!("CREATE ACTION say (what BIGINT); {rules}"));
+    let mut chain = chain(&set);
+    for seq in [1, 2] {
+        let trade = trade(seq, 5, "A", 1, 2);
+        let mut said = Vec::new();
+        let mut pieces = 1;
+        let mut take = |actions: &[RecordBuf]| {
+            said.extend(
+                actions.iter().map(|action| column(&set, action.record().unwrap(), "what")),
+            );
+        };
+        take(chain.on_record(trade.record().unwrap()));
+        while let Some(actions) = chain.resume() {
+            take(actions);
+            pieces += 1;
+        }
+        let all: Vec<String> = (0..150).map(|i: u32| i.to_string()).collect();
+        assert_eq!((said, pieces), (all, 3));
+    }
+}

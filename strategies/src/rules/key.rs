@@ -1,0 +1,71 @@
+//! Keys: what tells the rows of a rule apart, as words.
+//!
+//! Invariant: two rows have the same words if and only if they have the same key; NULL is a key of
+//! its own, texts are without the blanks that fill them.
+
+use super::program::{Machine, Program};
+use super::types::{Type, Value};
+
+/// Words that a value takes in a key.
+pub(super) const fn words(ty: Type) -> usize {
+    match ty {
+        Type::Text(n) => (n as usize).div_ceil(8),
+        _ => 1,
+    }
+}
+
+/// The parts of a key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyProgram {
+    parts: Vec<(Program, Type)>,
+}
+
+impl KeyProgram {
+    /// A key of these parts.
+    pub(super) fn new(parts: Vec<(Program, Type)>) -> Self {
+        Self { parts }
+    }
+
+    /// How many parts it has.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Words of a key: those of its parts, and one that says which parts are NULL.
+    pub(super) fn words(&self) -> usize {
+        self.parts.iter().map(|(_, ty)| words(*ty)).sum::<usize>() + 1
+    }
+
+    /// Fills the words of a row's key; there are [`KeyProgram::words`] of them.
+    #[inline]
+    pub(super) fn fill(&self, machine: &mut Machine, row: &[u8], key: &mut [u64]) {
+        let (mut at, mut nulls) = (0, 0);
+        for (i, (program, ty)) in self.parts.iter().enumerate() {
+            let value = program.run(machine, row, &[]);
+            nulls |= u64::from(!value.known) << (i % 64);
+            let place = &mut key[at..at + words(*ty)];
+            put_words(program, value, *ty, row, place);
+            at += place.len();
+        }
+        key[at] = nulls;
+    }
+}
+
+/// A value as words: texts without their padding, NULL as zeros.
+#[inline]
+pub(super) fn put_words(program: &Program, value: Value, ty: Type, row: &[u8], place: &mut [u64]) {
+    place.fill(0);
+    match (ty, place) {
+        _ if !value.known => {}
+        (Type::Text(_), place) => {
+            let text = program.text(value, row);
+            for (word, bytes) in place.iter_mut().zip(text.chunks(8)) {
+                let mut whole = [0; 8];
+                whole[..bytes.len()].copy_from_slice(bytes);
+                *word = u64::from_le_bytes(whole);
+            }
+        }
+        (_, [word, ..]) => *word = value.bits,
+        (_, []) => {}
+    }
+}

@@ -1,0 +1,282 @@
+//! What a rule becomes at run time, and what it works with.
+//!
+//! ```text
+//! record ──> Rules ──route──> operators that read its stream, in the order of the text
+//!              ^                  │ emit
+//!              │                  ├──> action: outbox, with the id of its cause
+//!              └──── queue <──────┴──> record of a stream: routed when the causing record is done
+//! ```
+//!
+//! Invariant: what an operator emits depends on the records it was given, in order, and on nothing
+//! else. Nothing is allocated per record: an operator that has more results than there is room for
+//! says [`Progress::More`] and goes on later, before anything else happens.
+
+use std::collections::VecDeque;
+
+use corelane_feeds::record::{FLAG_DERIVED, Header, Record, RecordBuf, Stamp};
+use corelane_feeds::schema::SqlType;
+use corelane_feeds::units::{Nanos, Seq};
+
+use super::plan::{Kind, Mode, Output, Rule};
+use super::program::Machine;
+use super::query::Query;
+use super::types::Value;
+use crate::action::Cause;
+use crate::chain::STAGES_MAX;
+use crate::outbox::Outbox;
+use crate::state::StateReader;
+use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError};
+
+/// Derived records that wait, at most; more are dropped and counted.
+const QUEUE_MAX: usize = 1 << 16;
+/// Records that come while the stage has stopped: as many as one record can lead to in a chain.
+const QUEUE_MIN: usize = STAGES_MAX * DERIVED_MAX;
+/// The feed that ids of actions name whose cause is a time and not a record.
+const TIMER_FEED: u8 = u8::MAX;
+
+/// Whether an operator has emitted all that it had to.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// It has.
+    Done,
+    /// There was no room for more: [`Operator::resume`] goes on.
+    #[expect(dead_code, reason = "windows that close and joins have many results at once")]
+    More,
+}
+
+/// A rule at work.
+pub(super) enum Operator {
+    /// Filter, per-record windows, condition, projection.
+    Query(Box<Query>),
+}
+
+impl Operator {
+    /// Takes the memory that the rule needs.
+    pub(super) fn new(rule: &Rule) -> Self {
+        match &rule.kind {
+            Kind::Query(plan) => Self::Query(Box::new(Query::new(plan))),
+        }
+    }
+
+    /// Takes a record, of the rule's `input`th stream.
+    #[inline]
+    pub(super) fn on_record(
+        &mut self,
+        _input: usize,
+        record: &Record,
+        context: &mut Context<'_>,
+    ) -> Progress {
+        match self {
+            Self::Query(query) => query.on_record(record, context),
+        }
+    }
+
+    /// Event time has come to `now` on all of its streams: what waited until then happens. Called
+    /// before the record that moved time, for operators that [`Kind::is_timed`].
+    pub(super) fn on_time(&mut self, _now: Nanos, _context: &mut Context<'_>) -> Progress {
+        match self {
+            Self::Query(_) => Progress::Done,
+        }
+    }
+
+    /// Goes on after [`Progress::More`].
+    pub(super) fn resume(&mut self, _context: &mut Context<'_>) -> Progress {
+        match self {
+            Self::Query(_) => Progress::Done,
+        }
+    }
+
+    /// Appends its state.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Query(query) => query.save(out),
+        }
+    }
+
+    /// Takes over a state.
+    ///
+    /// # Errors
+    /// If the bytes are no state of this rule.
+    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        match self {
+            Self::Query(query) => query.restore(state),
+        }
+    }
+}
+
+/// What results are due to: it makes the ids of actions.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Due {
+    stamp: Stamp,
+    /// What stands for the session's key and counts the results, if this is a time; a record has
+    /// its session, and one count for all that it leads to.
+    time: Option<(u32, u16)>,
+}
+
+impl Due {
+    /// To a record.
+    #[inline]
+    pub(super) fn to_record(header: &Header) -> Self {
+        // A record that a time led to stands for it.
+        let time = (header.feed == TIMER_FEED).then_some((0, 0));
+        Self { stamp: header.stamp(), time }
+    }
+
+    /// To a time that a key waited for: the end of a window, a deadline. The id is the same
+    /// whichever record made time go on.
+    #[expect(dead_code, reason = "for windows that close and for absence")]
+    pub(super) fn to_time(key: &[u64], at: Nanos) -> Self {
+        let (mut low, mut high) = (at.0 ^ 0x9e37_79b9_7f4a_7c15, at.0.rotate_left(32));
+        for &word in key {
+            low = mix(low ^ word);
+            high = mix(high.wrapping_add(word) ^ low);
+        }
+        let stamp = Stamp {
+            feed: TIMER_FEED,
+            seq: Seq(mix(low)),
+            ts_event: at,
+            ts_recv: at,
+            ..Stamp::default()
+        };
+        Self { stamp, time: Some((mix(high) as u32, 0)) }
+    }
+}
+
+/// The finisher of splitmix64: every bit of the input moves every bit of the output.
+const fn mix(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// How many actions a rule took for one causing record.
+#[derive(Copy, Clone, Default, Debug)]
+pub(super) struct Acted {
+    /// Which one: see [`Outbox::cause`].
+    cause: u64,
+    ordinal: u16,
+}
+
+/// What every operator of a set shares.
+pub(super) struct Shared {
+    /// Runs programs.
+    pub(super) machine: Machine,
+    /// Derived records that wait.
+    pub(super) queue: VecDeque<RecordBuf>,
+    result: RecordBuf,
+    /// Derived records for which there was no room.
+    pub(super) derived_dropped: u64,
+}
+
+impl Shared {
+    /// Room for derived records if any rule makes them, and in any case for what comes while the
+    /// stage has stopped.
+    pub(super) fn new(derives: bool) -> Self {
+        Self {
+            machine: Machine::default(),
+            queue: VecDeque::with_capacity(if derives { QUEUE_MAX } else { QUEUE_MIN }),
+            result: RecordBuf::default(),
+            derived_dropped: 0,
+        }
+    }
+}
+
+/// What an operator works with while it has a record or a time at hand.
+pub(super) struct Context<'a> {
+    pub(super) shared: &'a mut Shared,
+    pub(super) outbox: &'a mut Outbox,
+    /// The rule's number.
+    pub(super) rule: u16,
+    pub(super) mode: Mode,
+    pub(super) acted: &'a mut Acted,
+    /// Results so far, in shadow too.
+    pub(super) fired: &'a mut u64,
+}
+
+impl Context<'_> {
+    /// Whether so many more actions can be taken now. An operator asks before it changes anything
+    /// that it could not do again.
+    #[inline]
+    pub(super) fn has_room(&self, actions: usize) -> bool {
+        self.outbox.acted_by_stage() + actions <= ACTIONS_STAGE_MAX
+    }
+
+    /// Emits a result for a row, due to a record or to a time. In shadow nothing leaves the rule.
+    #[inline]
+    pub(super) fn emit(&mut self, output: &Output, due: &mut Due, row: &[u8], inputs: &[Value]) {
+        if self.mode == Mode::Shadow {
+            return;
+        }
+        let Shared { machine, result, .. } = self.shared;
+        fill(output, machine, due.stamp, row, inputs, result);
+        if !output.is_action {
+            return self.derive();
+        }
+        let (session, ordinal) = match &mut due.time {
+            Some((session, ordinal)) => (*session, ordinal),
+            None => {
+                if self.acted.cause != self.outbox.cause() {
+                    *self.acted = Acted { cause: self.outbox.cause(), ordinal: 0 };
+                }
+                (self.outbox.session(), &mut self.acted.ordinal)
+            }
+        };
+        let cause = Cause { session, rule: 0, ordinal: *ordinal };
+        *ordinal = ordinal.wrapping_add(1);
+        self.outbox.act_record(self.rule, cause, &mut self.shared.result);
+    }
+
+    fn derive(&mut self) {
+        let Shared { queue, result, derived_dropped, .. } = self.shared;
+        if queue.len() == QUEUE_MAX {
+            *derived_dropped += 1;
+            return;
+        }
+        if let Some(header) = result.header_mut() {
+            header.flags |= FLAG_DERIVED;
+        }
+        queue.push_back(result.clone());
+    }
+}
+
+/// Fills the record of a result.
+fn fill(
+    output: &Output,
+    machine: &mut Machine,
+    stamp: Stamp,
+    row: &[u8],
+    inputs: &[Value],
+    result: &mut RecordBuf,
+) {
+    let header = Header::new(output.schema.stream, output.schema.bytes, 0, stamp);
+    let place = result.begin(&header);
+    let mut nulls = u64::MAX;
+    for column in &output.columns {
+        let value = column.program.run(machine, row, inputs);
+        if value.known {
+            nulls &= !(1 << (column.bit % 64));
+        }
+        let (offset, sql) = (column.field.offset, column.field.sql);
+        let Some(place) = place.get_mut(offset..offset + sql.bytes()) else { continue };
+        match sql {
+            SqlType::Char(_) => {
+                let text = if value.known { column.program.text(value, row) } else { b"" };
+                let len = text.len().min(place.len());
+                place.fill(b' ');
+                place[..len].copy_from_slice(&text[..len]);
+            }
+            // Narrower columns are those of built-in actions; what does not fit is all ones.
+            _ if place.len() < 8 => {
+                let most = (1u64 << (8 * place.len())) - 1;
+                let len = place.len();
+                place.copy_from_slice(&value.bits.min(most).to_le_bytes()[..len]);
+            }
+            _ => place.copy_from_slice(&value.bits.to_le_bytes()),
+        }
+    }
+    if let Some(at) = output.nulls
+        && let Some(place) = place.get_mut(at..at + 8)
+    {
+        place.copy_from_slice(&(nulls & output.null_bits).to_le_bytes());
+    }
+}
