@@ -7,16 +7,20 @@
 //! none is lost.
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
+use zerocopy::IntoBytes;
 
+use super::index::Index;
 use super::operator::{Acted, Context, Operator, Progress, Shared};
 use super::plan::{Mode, RuleSet};
+use super::pool::Pool;
 use super::time::Time;
+use super::types::Value;
 use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::{ACTIONS_STAGE_MAX, StateError, Strategy};
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5255_4c02;
+const STATE_VERSION: u32 = 0x5255_4c03;
 
 /// A rule with its state.
 struct Running {
@@ -56,12 +60,22 @@ enum Step {
     MoreRecord,
 }
 
+/// What a rule works with that is not its own.
+struct Work<'a> {
+    rule: u16,
+    shared: &'a mut Shared,
+    inputs: &'a [Value],
+    time: &'a Time,
+    outbox: &'a mut Outbox,
+}
+
 /// The stage that runs a rule set.
 pub struct Rules {
     rules: Vec<Running>,
     /// What comes from without.
     streams: Vec<StreamId>,
     routes: Routes,
+    pool: Pool,
     shared: Shared,
     time: Time,
     stopped: Stopped,
@@ -72,33 +86,61 @@ pub struct Rules {
 #[derive(Default)]
 struct Routes {
     streams: Vec<StreamId>,
-    /// For every stream the rules that read it, each with which of its inputs it is.
-    readers: Vec<Vec<(u32, u32)>>,
+    routes: Vec<Route>,
+}
+
+/// What a record of one stream comes to.
+#[derive(Default)]
+struct Route {
+    /// The shared windows that see it.
+    windows: Vec<u32>,
+    /// The rules that read it, each with which of its inputs it is.
+    readers: Vec<(u32, u32)>,
+    /// Which of the readers a record can matter to; every one if there is no index.
+    index: Option<Index>,
 }
 
 impl Routes {
     fn new(set: &RuleSet) -> Self {
-        let mut streams: Vec<StreamId> =
-            set.rules.iter().flat_map(|rule| rule.reads.iter().copied()).collect();
-        streams.sort_unstable();
-        streams.dedup();
-        let mut readers = vec![Vec::new(); streams.len()];
-        for (rule, plan) in (0..).zip(&set.rules) {
-            for (input, stream) in (0..).zip(&plan.reads) {
-                if let Ok(at) = streams.binary_search(stream) {
-                    readers[at].push((rule, input));
+        let streams = set.streams();
+        let routes = streams.iter().map(|stream| {
+            let windows = (0..).zip(&set.pool).filter(|(_, window)| window.stream == *stream);
+            let windows = windows.map(|(at, _)| at).collect();
+            let (mut readers, mut guards) = (Vec::new(), Vec::new());
+            for (rule, plan) in (0..).zip(&set.rules) {
+                for (input, _) in (0..).zip(&plan.reads).filter(|(_, read)| *read == stream) {
+                    readers.push((rule, input));
+                    guards.push(plan.kind.guard());
                 }
             }
-        }
-        Self { streams, readers }
+            let index = Some(Index::new(&guards)).filter(Index::is_useful);
+            Route { windows, readers, index }
+        });
+        Self { routes: routes.collect(), streams }
     }
 
     #[inline]
-    fn of(&self, stream: StreamId) -> &[(u32, u32)] {
-        match self.streams.binary_search(&stream) {
-            Ok(at) => &self.readers[at],
-            Err(_) => &[],
-        }
+    fn of(&mut self, stream: StreamId) -> Option<&mut Route> {
+        let at = self.streams.binary_search(&stream).ok()?;
+        self.routes.get_mut(at)
+    }
+}
+
+impl Route {
+    /// How many readers there are to look at.
+    #[inline]
+    fn len(&self) -> usize {
+        self.index.as_ref().map_or(self.readers.len(), |index| index.named().len())
+    }
+
+    /// The `i`th of them.
+    #[inline]
+    fn reader(&self, i: usize) -> Option<(u32, u32)> {
+        let at = match &self.index {
+            Some(index) => *index.named().get(i)? as usize,
+            None => i,
+        };
+        self.readers.get(at).copied()
     }
 }
 
@@ -106,10 +148,11 @@ impl Rules {
     /// The rules of a set, with empty windows, whose memory is taken here.
     #[must_use]
     pub fn new(set: &RuleSet) -> Self {
+        let pool = Pool::new(&set.pool);
         let rules = set.rules.iter().map(|rule| {
             let fired_name = format!("{}.fired", rule.name);
             Running {
-                operator: Operator::new(rule),
+                operator: Operator::new(rule, &pool),
                 mode: rule.mode,
                 actions: rule.kind.actions(),
                 timed: rule.kind.is_timed().then(|| rule.reads.clone()),
@@ -120,10 +163,12 @@ impl Rules {
         });
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
         let timed = timed.flat_map(|rule| rule.reads.iter().map(|stream| (*stream, 0))).collect();
+        let rules = rules.collect();
         Self {
-            rules: rules.collect(),
+            rules,
             streams: set.streams(),
             routes: Routes::new(set),
+            pool,
             shared: Shared::new(set.rules.iter().any(|rule| rule.kind.derives())),
             time: Time::new(timed),
             stopped: Stopped::default(),
@@ -131,23 +176,40 @@ impl Rules {
         }
     }
 
+    /// A record is at hand: shows it to the windows, and to the rules that it can matter to.
+    #[inline]
+    fn take(&mut self, record: &Record, outbox: &mut Outbox) {
+        self.time.observe(&record.header);
+        let Some(route) = self.routes.of(record.header.stream) else { return };
+        let machine = &mut self.shared.machine;
+        route.windows.iter().for_each(|window| self.pool.update(*window, machine, record));
+        if let Some(index) = &mut route.index {
+            index.look_up(machine, record.as_bytes());
+        }
+        self.dispatch(record, 0, Step::Time, outbox);
+    }
+
     /// Runs the readers of a record from the `from`th on, which is at `step`; stops where there is
     /// no room.
     #[inline]
     fn dispatch(&mut self, record: &Record, from: usize, step: Step, outbox: &mut Outbox) {
-        let readers = self.routes.of(record.header.stream);
-        let mut step = step;
-        for (reader, &(rule, input)) in readers.iter().enumerate().skip(from) {
-            let Some(running) = self.rules.get_mut(rule as usize) else { continue };
-            let (shared, time) = (&mut self.shared, &self.time);
-            if !running.run(&mut step, record, input, rule as u16, shared, time, outbox) {
+        let Some(route) = self.routes.of(record.header.stream) else { return };
+        let (mut step, mut at) = (step, from);
+        while at < route.len()
+            && let Some((rule, input)) = route.reader(at)
+            && let Some(running) = self.rules.get_mut(rule as usize)
+        {
+            let (shared, inputs, time) = (&mut self.shared, self.pool.inputs(), &self.time);
+            let work = Work { rule: rule as u16, shared, inputs, time, outbox };
+            if !running.run(&mut step, record, input, work) {
                 self.stopped.record.set(record);
-                self.stopped.reader = reader;
+                self.stopped.reader = at;
                 self.stopped.step = step;
                 self.is_stopped = true;
                 return;
             }
             step = Step::Time;
+            at += 1;
         }
     }
 
@@ -157,8 +219,7 @@ impl Rules {
             && let Some(derived) = self.shared.queue.pop_front()
         {
             if let Some(record) = derived.record() {
-                self.time.observe(&record.header);
-                self.dispatch(record, 0, Step::Time, outbox);
+                self.take(record, outbox);
             }
         }
     }
@@ -166,20 +227,12 @@ impl Rules {
 
 impl Running {
     /// Whether it is done with the record; if not, `step` says where it stopped.
-    #[expect(clippy::too_many_arguments, reason = "what a context is made of")]
     #[inline]
-    fn run(
-        &mut self,
-        step: &mut Step,
-        record: &Record,
-        input: u32,
-        rule: u16,
-        shared: &mut Shared,
-        time: &Time,
-        outbox: &mut Outbox,
-    ) -> bool {
+    fn run(&mut self, step: &mut Step, record: &Record, input: u32, work: Work<'_>) -> bool {
         let Self { operator, mode, actions, timed, acted, fired, .. } = self;
-        let mut context = Context { shared, outbox, rule, mode: *mode, acted, fired };
+        let Work { rule, shared, inputs, time, outbox } = work;
+        let mode = *mode;
+        let mut context = Context { shared, outbox, inputs, rule, mode, acted, fired };
         loop {
             if !context.has_room(*actions) {
                 return false;
@@ -232,8 +285,7 @@ impl Strategy for Rules {
             self.shared.queue.push_back(record.to_buf());
             return;
         }
-        self.time.observe(&record.header);
-        self.dispatch(record, 0, Step::Time, outbox);
+        self.take(record, outbox);
         self.drain(outbox);
     }
 
@@ -253,6 +305,7 @@ impl Strategy for Rules {
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.rules.len() as u32).to_le_bytes());
+        self.pool.save(out);
         self.rules.iter().for_each(|running| running.operator.save(out));
     }
 
@@ -261,6 +314,7 @@ impl Strategy for Rules {
         if state.u32()? != STATE_VERSION || state.u32()? as usize != self.rules.len() {
             return Err(StateError::Version);
         }
+        self.pool.restore(&mut state)?;
         self.rules.iter_mut().try_for_each(|running| running.operator.restore(&mut state))?;
         state.finish()
     }

@@ -51,6 +51,19 @@ pub(super) enum Compare {
     Ge,
 }
 
+impl Compare {
+    /// What it is with its sides changed.
+    pub(super) const fn flipped(self) -> Self {
+        match self {
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+            same => same,
+        }
+    }
+}
+
 /// A function of one or two arguments of one type.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Call {

@@ -18,6 +18,7 @@ use corelane_feeds::schema::SqlType;
 use corelane_feeds::units::{Nanos, Seq};
 
 use super::plan::{Kind, Mode, Output, Rule};
+use super::pool::Pool;
 use super::program::Machine;
 use super::query::Query;
 use super::types::Value;
@@ -52,9 +53,10 @@ pub(super) enum Operator {
 
 impl Operator {
     /// Takes the memory that the rule needs.
-    pub(super) fn new(rule: &Rule) -> Self {
+    pub(super) fn new(rule: &Rule, pool: &Pool) -> Self {
+        let number = |window, aggregate| pool.input(window, aggregate);
         match &rule.kind {
-            Kind::Query(plan) => Self::Query(Box::new(Query::new(plan))),
+            Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
         }
     }
 
@@ -87,9 +89,9 @@ impl Operator {
     }
 
     /// Appends its state.
-    pub(super) fn save(&self, out: &mut Vec<u8>) {
+    pub(super) fn save(&self, _out: &mut Vec<u8>) {
         match self {
-            Self::Query(query) => query.save(out),
+            Self::Query(_) => {}
         }
     }
 
@@ -97,9 +99,9 @@ impl Operator {
     ///
     /// # Errors
     /// If the bytes are no state of this rule.
-    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+    pub(super) fn restore(&mut self, _state: &mut StateReader<'_>) -> Result<(), StateError> {
         match self {
-            Self::Query(query) => query.restore(state),
+            Self::Query(_) => Ok(()),
         }
     }
 }
@@ -185,6 +187,8 @@ impl Shared {
 pub(super) struct Context<'a> {
     pub(super) shared: &'a mut Shared,
     pub(super) outbox: &'a mut Outbox,
+    /// What the shared windows answered for the record at hand.
+    pub(super) inputs: &'a [Value],
     /// The rule's number.
     pub(super) rule: u16,
     pub(super) mode: Mode,

@@ -3,16 +3,21 @@
 //! Invariant: a rule set is whole or not at all; what is wrong with it is shown, all of it, where
 //! it stands.
 
+mod guard;
 mod output;
+mod pool;
 mod query;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
 
+pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
-pub(super) use query::{QueryPlan, WindowProgram};
+pub(super) use pool::PoolWindow;
+pub(super) use query::QueryPlan;
 
 use super::ast::{Name, RuleOption, Statement};
 use super::catalog::{Action, Catalog, Stream};
@@ -73,6 +78,13 @@ impl Kind {
         self.outputs().iter().any(|output| !output.is_action)
     }
 
+    /// What a record must be for it to matter to the rule at all.
+    pub(super) fn guard(&self) -> Option<&Guard> {
+        match self {
+            Self::Query(plan) => plan.guard.as_ref(),
+        }
+    }
+
     /// Whether it waits for times: it then reads `sys.tick` too, as its last input.
     pub(super) fn is_timed(&self) -> bool {
         match self {
@@ -80,9 +92,9 @@ impl Kind {
         }
     }
 
-    fn explain(&self, out: &mut Vec<String>) {
+    fn explain(&self, pool: &[PoolWindow], out: &mut Vec<String>) {
         match self {
-            Self::Query(plan) => plan.explain(out),
+            Self::Query(plan) => plan.explain(pool, out),
         }
     }
 }
@@ -92,6 +104,10 @@ impl Kind {
 pub struct RuleSet {
     catalog: Catalog,
     pub(super) rules: Vec<Rule>,
+    /// The rules' names.
+    names: HashSet<&'static str>,
+    /// The windows that the rules look at.
+    pub(super) pool: Vec<PoolWindow>,
 }
 
 impl RuleSet {
@@ -172,7 +188,7 @@ impl RuleSet {
             let reads = rule.reads.iter().filter_map(|id| self.catalog.by_id(*id));
             let reads = reads.map(|schema| schema.name).collect::<Vec<_>>().join(", ");
             let mut parts = Vec::new();
-            rule.kind.explain(&mut parts);
+            rule.kind.explain(&self.pool, &mut parts);
             // Writing to a string cannot fail.
             let _ = writeln!(out, "rule {}{mode} on {reads}", rule.name);
             for part in parts {
@@ -236,13 +252,15 @@ impl Planner<'_> {
 
     fn free(&mut self, name: &Name) -> Result<&'static str, Noted> {
         let text = name.text.to_ascii_lowercase();
-        if self.set.rules.iter().any(|rule| rule.name == text) {
+        if self.set.names.contains(text.as_str()) {
             return Err(self.wrong(name, format!("the rule `{text}` is there already"), "again"));
         }
         if self.set.rules.len() == RULES_MAX {
             return Err(self.wrong(name, format!("more than {RULES_MAX} rules"), "one too many"));
         }
-        Ok(Box::leak(text.into_boxed_str()))
+        let name: &'static str = Box::leak(text.into_boxed_str());
+        self.set.names.insert(name);
+        Ok(name)
     }
 
     fn options(&mut self, options: &[RuleOption]) -> Result<Options, Noted> {

@@ -38,14 +38,20 @@ pub(super) struct WindowPlans {
     pub(super) plans: Vec<WindowPlan>,
 }
 
+/// The expression without its place in the text: equal to every other of the same meaning.
+pub(super) fn placeless(typed: &Typed) -> Typed {
+    let mut typed = typed.clone();
+    forget_spans(&mut typed);
+    typed
+}
+
+fn all_same(left: &[Typed], right: &[Typed]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(a, b)| same(a, b))
+}
+
 /// Same meaning, wherever it stands.
 fn same(left: &Typed, right: &Typed) -> bool {
-    let blank = |typed: &Typed| {
-        let mut typed = typed.clone();
-        forget_spans(&mut typed);
-        typed
-    };
-    blank(left) == blank(right)
+    placeless(left) == placeless(right)
 }
 
 fn forget_spans(typed: &mut Typed) {
@@ -82,11 +88,8 @@ impl WindowPlans {
         function: Function,
         args: Vec<Typed>,
     ) -> (usize, usize, Type) {
-        let is_it = |plan: &WindowPlan| {
-            plan.frame == frame
-                && plan.partition.len() == partition.len()
-                && plan.partition.iter().zip(&partition).all(|(a, b)| same(a, b))
-        };
+        let is_it =
+            |plan: &WindowPlan| plan.frame == frame && all_same(&plan.partition, &partition);
         let window = self.plans.iter().position(is_it).unwrap_or_else(|| {
             let (args, aggregates) = (Vec::new(), Vec::new());
             self.plans.push(WindowPlan { partition, frame, args, aggregates });

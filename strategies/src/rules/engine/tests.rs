@@ -222,3 +222,28 @@ fn more_actions_than_there_is_room_for_come_in_pieces() {
         assert_eq!((said, pieces), (all, 3));
     }
 }
+
+#[test]
+fn rules_that_look_at_the_same_rows_share_a_window() {
+    let rule = |i: usize| {
+        format!(
+            "CREATE RULE r{i} ON itch.trade PARTITION BY symbol
+             WHEN count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING) = {i}
+                AND sum(qty) OVER (RANGE INTERVAL '1' SECOND PRECEDING) > 0 THEN say({i});"
+        )
+    };
+    let rules: String = (1..4).map(rule).collect();
+    let set = set(&format!(
+        "CREATE ACTION say (what BIGINT); {rules}
+         INSERT INTO say SELECT 9 FROM itch.trade WHERE qty > 1
+            QUALIFY count(*) OVER (PARTITION BY symbol RANGE INTERVAL '1' SECOND PRECEDING) = 2;"
+    ));
+    let plan = set.explain();
+    assert_eq!(plan.matches("2 aggregates, at most").count(), 3, "{plan}");
+    assert_eq!(plan.matches("shared by 3 rules").count(), 3, "{plan}");
+    let trades = [("A", 1), ("B", 1), ("A", 2), ("A", 2)];
+    let trades: Vec<RecordBuf> =
+        (1..).zip(trades).map(|(seq, (symbol, qty))| trade(seq, seq, symbol, 1, qty)).collect();
+    let said = run(&set, &trades, &["what"]);
+    assert_eq!(said, ["1", "1", "2", "3", "9"]);
+}

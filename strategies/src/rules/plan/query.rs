@@ -2,35 +2,23 @@
 
 use sqlparser::ast::{NamedWindowExpr, WindowSpec};
 
-use super::{Kind, Options, Output, Planner, Program, Rule};
+use super::{Guard, Kind, Options, Output, Planner, PoolWindow, Program, Rule, Values};
 use crate::rules::ast::{CreateRule, Insert, Name};
 use crate::rules::catalog::Stream;
 use crate::rules::expr::Typed;
-use crate::rules::key::KeyProgram;
 use crate::rules::resolve::Noted;
-use crate::rules::types::Type;
-use crate::rules::window::{Spec, Windows};
 use crate::rules::windows::{WindowPlan, WindowPlans};
 
-/// A window with its programs.
-#[derive(Clone, Debug)]
-pub(in crate::rules) struct WindowProgram {
-    pub(in crate::rules) spec: Spec,
-    /// What tells keys apart.
-    pub(in crate::rules) key: KeyProgram,
-    /// What is kept of a row.
-    pub(in crate::rules) args: Vec<(Program, Type)>,
-    /// Where its results begin among the rule's inputs.
-    pub(in crate::rules) first_input: usize,
-}
-
-/// A filter, windows, a condition over their results, and what follows.
+/// A filter, windows, a condition over their results, and what follows. An input of its programs is
+/// a window of the pool and, in the lower half, one of its aggregates.
 #[derive(Clone, Debug)]
 pub(in crate::rules) struct QueryPlan {
     pub(in crate::rules) filter: Option<Program>,
-    pub(in crate::rules) windows: Vec<WindowProgram>,
-    pub(in crate::rules) inputs: usize,
+    /// Its windows in the pool.
+    pub(in crate::rules) windows: Vec<usize>,
     pub(in crate::rules) condition: Option<Program>,
+    /// What a record must be.
+    pub(in crate::rules) guard: Option<Guard>,
     pub(in crate::rules) outputs: Vec<Output>,
 }
 
@@ -44,22 +32,28 @@ struct Parts {
 }
 
 impl QueryPlan {
+    /// The same with every input numbered by what `number` says of its window and aggregate.
+    pub(in crate::rules) fn numbered(&self, number: &dyn Fn(usize, usize) -> usize) -> Self {
+        let number = |packed: usize| number(packed >> 16, packed & 0xffff);
+        let mut plan = self.clone();
+        plan.condition.iter_mut().for_each(|program| program.number_inputs(&number));
+        let columns = plan.outputs.iter_mut().flat_map(|output| &mut output.columns);
+        columns.for_each(|column| column.program.number_inputs(&number));
+        plan
+    }
+
     /// What it comes to, a line per part.
-    pub(super) fn explain(&self, out: &mut Vec<String>) {
+    pub(super) fn explain(&self, pool: &[PoolWindow], out: &mut Vec<String>) {
         if let Some(filter) = &self.filter {
             out.push(format!("filter: {} instructions", filter.len()));
         }
-        for window in &self.windows {
-            let bytes = Windows::new(window.spec.clone()).map_or(0, |w| w.bytes_max());
-            out.push(format!(
-                "window {:?}: {} key parts, {} aggregates, at most {} keys, {} rows, {} MiB",
-                window.spec.frame,
-                window.key.len(),
-                window.spec.aggregates.len(),
-                window.spec.keys_max,
-                window.spec.rows_max,
-                bytes.div_ceil(1 << 20),
-            ));
+        out.extend(self.windows.iter().filter_map(|&at| Some(pool.get(at)?.explain())));
+        if let Some(guard) = &self.guard {
+            let by = match &guard.values {
+                Values::OneOf(words) => format!("{} values", words.len()),
+                Values::Between(..) => "a range".to_owned(),
+            };
+            out.push(format!("indexed by {by} of the column at byte {}", guard.column.offset));
         }
         if let Some(condition) = &self.condition {
             out.push(format!("condition: {} instructions", condition.len()));
@@ -142,47 +136,27 @@ impl Planner<'_> {
         parts: Parts,
     ) -> Result<(), Noted> {
         let Parts { stream, filter, windows: plans, condition, mut outputs } = parts;
+        let id = stream.schema.stream;
         let mut windows = Vec::new();
-        let mut inputs = 0;
-        for plan in plans {
-            let first_input = inputs;
-            inputs += plan.aggregates.len();
-            windows.push(self.window(plan, first_input, options, place)?);
+        let mut places = Vec::new();
+        for plan in &plans {
+            let (window, at) = self.pooled(id, filter.as_ref(), plan, options, place)?;
+            windows.push(window);
+            places.push(at);
         }
-        let firsts: Vec<usize> = windows.iter().map(|window| window.first_input).collect();
-        let input = |packed: usize| firsts[packed >> 16] + (packed & 0xffff);
+        let input = |packed: usize| {
+            let (window, aggregate) = (packed >> 16, packed & 0xffff);
+            windows[window] << 16 | places[window][aggregate]
+        };
+        let all: Vec<&Typed> = filter.iter().chain(&condition).collect();
+        let guard = self.guard(&all)?;
         let filter = filter.map(|filter| self.compile(&filter)).transpose()?;
         let mut condition = condition.map(|condition| self.compile(&condition)).transpose()?;
         condition.iter_mut().for_each(|program| program.number_inputs(&input));
         let columns = outputs.iter_mut().flat_map(|output| &mut output.columns);
         columns.for_each(|column| column.program.number_inputs(&input));
-        let kind = Kind::Query(QueryPlan { filter, windows, inputs, condition, outputs });
-        let reads = vec![stream.schema.stream];
-        self.set.rules.push(Rule { name, mode: options.mode, reads, kind });
+        let kind = Kind::Query(QueryPlan { filter, windows, condition, guard, outputs });
+        self.set.rules.push(Rule { name, mode: options.mode, reads: vec![id], kind });
         Ok(())
-    }
-
-    fn window(
-        &mut self,
-        plan: WindowPlan,
-        first_input: usize,
-        options: &Options,
-        place: &Name,
-    ) -> Result<WindowProgram, Noted> {
-        let key = KeyProgram::new(self.compile_all(&plan.partition)?);
-        let args = self.compile_all(&plan.args)?;
-        let spec = Spec {
-            key_words: key.words(),
-            frame: plan.frame,
-            lateness: 0,
-            args: args.iter().map(|(_, ty)| *ty).collect(),
-            aggregates: plan.aggregates,
-            keys_max: options.keys_max,
-            rows_max: options.rows_max,
-        };
-        if let Err(error) = Windows::new(spec.clone()) {
-            return Err(self.wrong(place, format!("a window cannot be: {error}"), "in this rule"));
-        }
-        Ok(WindowProgram { spec, key, args, first_input })
     }
 }

@@ -175,7 +175,10 @@ pub enum SpecError {
 
 impl Spec {
     /// Whether it can be run.
-    pub(super) fn check(&self) -> Result<(), SpecError> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub(in crate::rules) fn check(&self) -> Result<(), SpecError> {
         let room = 1..=1 << 27;
         if !room.contains(&self.keys_max) || !room.contains(&self.rows_max) {
             return Err(SpecError::Room);

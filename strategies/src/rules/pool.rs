@@ -1,0 +1,94 @@
+//! The windows of a rule set at work.
+//!
+//! Invariant: a window sees every record of its stream that its filter lets through, once and
+//! before any rule looks at the record; its results stand until the stream's next record.
+
+use corelane_feeds::record::Record;
+use zerocopy::IntoBytes;
+
+use super::key::put_words;
+use super::plan::PoolWindow;
+use super::program::Machine;
+use super::types::{Type, Value};
+use super::window::Windows;
+use crate::state::StateReader;
+use crate::strategy::StateError;
+
+/// A window with its state.
+struct Window {
+    plan: PoolWindow,
+    state: Windows,
+    key: Vec<u64>,
+    args: Vec<Value>,
+    /// Where its results are among the inputs of programs.
+    first: usize,
+}
+
+/// Every window of a rule set.
+pub(super) struct Pool {
+    windows: Vec<Window>,
+    inputs: Vec<Value>,
+}
+
+impl Pool {
+    /// Empty windows.
+    ///
+    /// # Panics
+    /// If the system has no memory for them.
+    pub(super) fn new(plans: &[PoolWindow]) -> Self {
+        let mut inputs = 0;
+        let windows = plans.iter().map(|plan| {
+            let first = inputs;
+            inputs += plan.aggregates.len();
+            let state = Windows::new(plan.spec()).expect("memory for the windows of rules");
+            let key = vec![0; plan.key.words()];
+            let args = vec![Value::NULL; plan.args.len()];
+            Window { plan: plan.clone(), state, key, args, first }
+        });
+        Self { windows: windows.collect(), inputs: vec![Value::NULL; inputs] }
+    }
+
+    /// Which input an aggregate of a window is.
+    pub(super) fn input(&self, window: usize, aggregate: usize) -> usize {
+        self.windows.get(window).map_or(0, |window| window.first) + aggregate
+    }
+
+    /// What the windows answered last.
+    #[inline]
+    pub(super) fn inputs(&self) -> &[Value] {
+        &self.inputs
+    }
+
+    /// Shows a window a record.
+    #[inline]
+    pub(super) fn update(&mut self, window: u32, machine: &mut Machine, record: &Record) {
+        let Some(window) = self.windows.get_mut(window as usize) else { return };
+        let row = record.as_bytes();
+        let Window { plan, state, key, args, first } = window;
+        if let Some(filter) = &plan.filter
+            && !filter.run(machine, row, &[]).is_true()
+        {
+            return;
+        }
+        plan.key.fill(machine, row, key);
+        for (arg, (program, ty)) in args.iter_mut().zip(&plan.args) {
+            let value = program.run(machine, row, &[]);
+            *arg = value;
+            if matches!(ty, Type::Text(_)) && value.known {
+                let mut word = [0];
+                put_words(program, value, *ty, row, &mut word);
+                arg.bits = word[0];
+            }
+        }
+        let Some(out) = self.inputs.get_mut(*first..*first + plan.aggregates.len()) else { return };
+        state.update(key, record.header.ts_event.0, args, out);
+    }
+
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        self.windows.iter().for_each(|window| window.state.save(out));
+    }
+
+    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        self.windows.iter_mut().try_for_each(|window| window.state.restore(state))
+    }
+}
