@@ -22,6 +22,7 @@
 compile_error!("records are little-endian in memory, in the journal and on the wire");
 
 pub mod capture;
+pub mod declared;
 pub mod detect;
 pub mod feed;
 pub mod iex;
@@ -33,4 +34,5 @@ pub mod schema;
 pub mod sequence;
 pub mod soupbintcp;
 pub mod streams;
+pub mod text;
 pub mod units;

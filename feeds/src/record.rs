@@ -286,6 +286,12 @@ impl RecordBuf {
         }
     }
 
+    /// All bytes that a record may take, whatever of them is in use.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.slots.as_mut_bytes()
+    }
+
     /// The record, or `None` before the first [`RecordBuf::set`].
     #[must_use]
     pub fn record(&self) -> Option<&Record> {

@@ -23,6 +23,12 @@ use crate::units::{Char, Nanos, Price, Qty, Qty32, Seq, Side};
 pub enum SqlType {
     /// One byte, 0 or 1.
     Boolean,
+    /// `i8`.
+    TinyInt,
+    /// `i16`.
+    SmallInt,
+    /// `i32`.
+    Int,
     /// `u8`.
     TinyIntUnsigned,
     /// `u16`.
@@ -41,6 +47,8 @@ pub enum SqlType {
     Decimal(u8),
     /// `u64` nanoseconds since the epoch.
     Timestamp,
+    /// `i64` nanoseconds.
+    Interval,
     /// Fixed text of so many bytes, padded with blanks.
     Char(u8),
 }
@@ -50,15 +58,16 @@ impl SqlType {
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
-            Self::Boolean | Self::TinyIntUnsigned => 1,
-            Self::SmallIntUnsigned => 2,
-            Self::IntUnsigned => 4,
+            Self::Boolean | Self::TinyInt | Self::TinyIntUnsigned => 1,
+            Self::SmallInt | Self::SmallIntUnsigned => 2,
+            Self::Int | Self::IntUnsigned => 4,
             Self::BigIntUnsigned
             | Self::BigInt
             | Self::Double
             | Self::Price
             | Self::Decimal(_)
-            | Self::Timestamp => 8,
+            | Self::Timestamp
+            | Self::Interval => 8,
             Self::Char(n) => n as usize,
         }
     }
@@ -69,6 +78,9 @@ impl fmt::Display for SqlType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Boolean => f.write_str("BOOLEAN"),
+            Self::TinyInt => f.write_str("TINYINT"),
+            Self::SmallInt => f.write_str("SMALLINT"),
+            Self::Int => f.write_str("INT"),
             Self::TinyIntUnsigned => f.write_str("TINYINT UNSIGNED"),
             Self::SmallIntUnsigned => f.write_str("SMALLINT UNSIGNED"),
             Self::IntUnsigned => f.write_str("INT UNSIGNED"),
@@ -78,6 +90,7 @@ impl fmt::Display for SqlType {
             Self::Price => f.write_str("PRICE"),
             Self::Decimal(scale) => write!(f, "DECIMAL(18,{scale})"),
             Self::Timestamp => f.write_str("TIMESTAMP(9)"),
+            Self::Interval => f.write_str("INTERVAL"),
             Self::Char(n) => write!(f, "CHAR({n})"),
         }
     }

@@ -96,6 +96,7 @@ fn real_inputs(driver: &str) -> Vec<Vec<u8>> {
             let payloads = pcap.map_or(Vec::new(), |pcap| udp_payloads(&pcap));
             payloads.into_iter().step_by(25).map(|(_, payload)| payload).collect()
         }
+        "json" | "csv" => Vec::new(),
         "capture" => pcap.map_or(Vec::new(), |pcap| vec![[&[9], &pcap[..4_000]].concat()]),
         "itch50" => itch.map_or(Vec::new(), |file| {
             binary_file(&file).into_iter().map(<[u8]>::to_vec).collect()
@@ -128,11 +129,24 @@ fn seeds(driver: &str) -> Vec<Vec<u8>> {
             vec![feed_input(&itch), mold(SESSION, 1, &slices), at_the_end]
         }
         "capture" => vec![made_up_capture()],
+        "json" => vec![JSON.to_vec()],
+        "csv" => vec![CSV.to_vec()],
         _ => [vec![iex_segment(1, &iex), feed_input(&iex)], iex].concat(),
     };
     seeds.extend(real_inputs(driver));
     seeds
 }
+
+/// The size of a piece, then lines with values of every type.
+const JSON: &[u8] = br#"
+{"id":-12,"ts":1700000000000,"ok":true,"small":-7,"wide":18446744073709551615,"ratio":-1.5e-3,
+{"id":1,"ts":"2026-11-23T17:36:52.123456789+01:00","amount":"12.30","price":0.000000001,"wait":2.5}
+{"id":2,"ts":1.5,"name":"a\"\\u00e9\ud83d","other":{"a":[1,{"b":null},[]],"c":false},"ok":null}
+ { "ID" : 3 , "ts" : 17e11 , "name" : "\ud83d\ude00" , "ratio" : 1e400 } 
+"#;
+const CSV: &[u8] =
+    b"\x05\xef\xbb\xbfid,\"name\",ts,other,amount,ok,ratio\r\n1,\"a \"\"b\"\", c\",1700000000000,\
+x,12.30,true,1e5\r\n2,,2026-11-23 17:36:52,,,,\n\n3,\"\",1,\"\",-0.5,0,";
 
 /// A pcap of one frame that announces a UDP packet.
 fn made_up_capture() -> Vec<u8> {
@@ -228,7 +242,7 @@ macro_rules! survive {
         }
     )*};
 }
-survive! { moldudp64 soupbintcp iextp itch50 iextp_deep iextp_tops feed capture }
+survive! { moldudp64 soupbintcp iextp itch50 iextp_deep iextp_tops feed capture json csv }
 
 #[test]
 fn every_driver_has_its_test() {
@@ -241,6 +255,8 @@ fn every_driver_has_its_test() {
         "iextp_tops",
         "feed",
         "capture",
+        "json",
+        "csv",
     ];
     assert_eq!(drive::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>(), tested);
 }

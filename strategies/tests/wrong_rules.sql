@@ -181,3 +181,49 @@ INSERT INTO alert (kind) SELECT 'x' FROM itch.trade WHERE qty ~ 1
 /* never closed
 ----
 INSERT INTO alert (kind) SELECT 'x' FROM itch.trade LIMIT 5
+----
+CREATE STREAM
+----
+CREATE STREAM payments
+----
+CREATE STREAM payments (id BIGINT) WITH key = 'id'
+----
+CREATE STREAM payments (id BIGINT UNSIGNED NOT)
+----
+CREATE STREAM payments (id DOUBLE UNSIGNED)
+----
+CREATE STREAM payments (id BIGNT, seq BIGINT, _x INT, id INT, name VARCHAR(65), amount DECIMAL(2,3))
+----
+CREATE STREAM payments (id BIGINT, ts BIGINT)
+  WITH (key = 'idd', time = 'ts', lateness = 'soon', format = 'xml', time_unit = 'm', watermark = '2s')
+----
+CREATE STREAM payments (a VARCHAR(64), b VARCHAR(64), c VARCHAR(64), d VARCHAR(64))
+----
+CREATE STREAM book.bbo (a INT)
+----
+CREATE STREAM go (a INT)
+----
+CREATE STREAM a (x INT); CREATE ACTION a (x INT)
+----
+CREATE ACTION hold (id BIGINT NOT NULL)
+----
+CREATE STREAM payments (id BIGINT);
+CREATE RULE r ON paymnts WHEN id > 1 THEN go(id)
+----
+CREATE STREAM payments (id BIGINT, country CHAR(2));
+CREATE RULE r ON payments WHEN country > 1 THEN go(amount)
+----
+CREATE STREAM a (x BIGINT); CREATE STREAM b (x BIGINT);
+INSERT INTO b SELECT x FROM a;
+INSERT INTO a SELECT x FROM b
+----
+CREATE STREAM a (x BIGINT);
+INSERT INTO a SELECT x FROM a
+----
+INSERT INTO book.bbo SELECT 1 FROM itch.trade
+----
+CREATE STREAM large (x BIGINT);
+INSERT INTO larg SELECT qty FROM itch.trade
+----
+CREATE STREAM large (x BIGINT, y CHAR(2));
+INSERT INTO large SELECT symbol, 'DEU' FROM itch.trade

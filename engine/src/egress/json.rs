@@ -119,11 +119,14 @@ fn write_columns(record: &Record, schema: &Schema, out: &mut Vec<u8>) {
         }
         return;
     }
-    // A declared action says in a mask which of the columns that its rule filled are NULL.
+    // A declared stream says in a mask which of its columns are NULL, a declared action which of
+    // those that its rule filled.
     let mask = schema.fields.iter().find(|field| field.name == NULLS);
     let mask = mask.and_then(|field| bytes.get(field.offset..field.offset + 8)?.try_into().ok());
     let nulls = mask.map_or(0, u64::from_le_bytes);
-    let is_filled = |field: &&Field| !matches!(field.name, "session" | "rule" | "ordinal");
+    let is_action = schema.stream.0 & 0xff00 == action::FAMILY;
+    let is_cause = |name: &str| matches!(name, "session" | "rule" | "ordinal");
+    let is_filled = |field: &&Field| !is_action || !is_cause(field.name);
     let bit_of = |name: &str| schema.columns().filter(is_filled).position(|f| f.name == name);
     for field in schema.columns() {
         out.extend_from_slice(b",\"");
@@ -210,7 +213,10 @@ fn write_value(field: &Field, value: &[u8], out: &mut Vec<u8>) {
         | SqlType::IntUnsigned
         | SqlType::BigIntUnsigned
         | SqlType::Timestamp => write_u64(word, out),
-        SqlType::BigInt => write_i64(word as i64, out),
+        SqlType::TinyInt => write_i64(i64::from(word as i8), out),
+        SqlType::SmallInt => write_i64(i64::from(word as i16), out),
+        SqlType::Int => write_i64(i64::from(word as i32), out),
+        SqlType::BigInt | SqlType::Interval => write_i64(word as i64, out),
         SqlType::Double => write_f64(f64::from_bits(word), out),
         SqlType::Price => write_price(word as i64, out),
         SqlType::Decimal(scale) => write_decimal(word as i64, scale, out),

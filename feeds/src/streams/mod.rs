@@ -1,5 +1,6 @@
 //! The built-in streams, by family. The high byte of a stream number is its family:
-//! `00` sys, `01` itch, `02` iex, `03` book, `7f` actions (in the strategies crate).
+//! `00` sys, `01` itch, `02` iex, `03` book, `7f` actions (in the strategies crate), `80` what
+//! users declare (see [`crate::declared`]).
 //!
 //! Invariant: a stream's number, name, size and offsets never change once released; a new meaning
 //! gets a new number.

@@ -5,13 +5,16 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 
 use corelane_feeds::capture::{Reader, decode};
+use corelane_feeds::declared::{ColumnSpec, Declared, TimeUnit};
 use corelane_feeds::detect::{datagram, stream};
 use corelane_feeds::feed::{Feed, FeedConfig, Protocol, Transport};
 use corelane_feeds::iex::Iex;
 use corelane_feeds::itch50::{Itch50, MessageCounters, wire};
 use corelane_feeds::record::{Record, Stamp};
+use corelane_feeds::schema::SqlType;
 use corelane_feeds::soupbintcp::{Client, Credentials, Event, Login};
 use corelane_feeds::streams::{by_id, sys};
+use corelane_feeds::text::{Format, TextConfig, TextCounters, TextFeed};
 use corelane_feeds::units::Nanos;
 use corelane_feeds::{iextp, moldudp64};
 use zerocopy::IntoBytes;
@@ -29,6 +32,8 @@ pub(crate) const ALL: &[(&str, Driver)] = &[
     ("iextp_tops", iextp_tops),
     ("feed", feed),
     ("capture", capture),
+    ("json", json),
+    ("csv", csv),
 ];
 
 /// A record is what its header and schema say.
@@ -301,4 +306,96 @@ fn capture_run(file: &[u8], piece: usize) -> (Vec<(Nanos, usize)>, bool) {
         }
     }
     (frames, false)
+}
+
+thread_local! {
+    /// Schemas are never given back: one for all inputs.
+    static STREAM: Declared = made_up_stream();
+}
+
+/// A declared stream with a column of every type.
+fn made_up_stream() -> Declared {
+    let types = [
+        ("id", SqlType::BigInt),
+        ("ts", SqlType::Timestamp),
+        ("ok", SqlType::Boolean),
+        ("small", SqlType::SmallInt),
+        ("wide", SqlType::BigIntUnsigned),
+        ("ratio", SqlType::Double),
+        ("amount", SqlType::Decimal(2)),
+        ("price", SqlType::Price),
+        ("wait", SqlType::Interval),
+        ("name", SqlType::Char(9)),
+    ];
+    let columns = types.map(|(name, sql)| ColumnSpec::new(name, sql));
+    let mut stream = Declared::new(1, "made_up", &columns).expect("it is narrow enough");
+    (stream.key, stream.time, stream.unit) = (vec![0, 9], Some(1), TimeUnit::Millis);
+    stream
+}
+
+/// Lines of JSON.
+pub(crate) fn json(data: &[u8]) {
+    lines(Format::Json, data);
+}
+
+/// Lines of separated values.
+pub(crate) fn csv(data: &[u8]) {
+    lines(Format::Csv, data);
+}
+
+/// Lines, however they are cut, give the same records; every line is one or is counted.
+fn lines(format: Format, data: &[u8]) {
+    let Some((&piece, text)) = data.split_first() else { return };
+    let whole = lines_run(format, text, text.len().max(1));
+    let cut = lines_run(format, text, usize::from(piece).max(1));
+    assert!(whole == cut, "pieces of {piece} bytes give something else");
+    let (records, counters) = whole;
+    let of_the_feed = counters.sessions * 2;
+    assert_eq!(records.len() as u64, counters.records);
+    // A header that is wrong is rejected and no message.
+    let decided = counters.records - of_the_feed + counters.rejected;
+    assert!(decided - counters.messages <= u64::from(format == Format::Csv));
+    let named = counters.iter().filter(|(name, _)| REASONS.contains(name)).map(|(_, n)| n);
+    assert_eq!(counters.rejected, named.sum::<u64>());
+}
+
+/// What counts a reason.
+const REASONS: [&str; 11] = [
+    "bad_syntax",
+    "too_deep",
+    "wrong_type",
+    "out_of_range",
+    "too_precise",
+    "too_long",
+    "bad_time",
+    "missing",
+    "long_lines",
+    "bad_header",
+    "cut_lines",
+];
+
+fn lines_run(format: Format, text: &[u8], piece: usize) -> (Vec<Vec<u8>>, TextCounters) {
+    STREAM.with(|stream| {
+        let mut feed = TextFeed::new(&TextConfig::new(3, stream, format));
+        let mut records = Vec::new();
+        let mut seq = 0;
+        let mut sink = |record: &Record| {
+            let bytes = record.as_bytes();
+            assert_eq!(record.header.bytes(), bytes.len());
+            if record.header.stream == stream.schema.stream {
+                assert_eq!(bytes.len(), stream.schema.bytes);
+                assert!(record.header.seq.0 > seq && record.header.instrument > 0);
+                seq = record.header.seq.0;
+            }
+            records.push(bytes.to_vec());
+        };
+        feed.begin();
+        for piece in text.chunks(piece) {
+            feed.bytes(Nanos(1), piece, &mut sink);
+        }
+        feed.end(Nanos(1), &mut sink);
+        assert!(feed.rejections().len() as u64 <= feed.counters().rejected);
+        let counters = TextCounters { packets: 0, ..feed.counters() };
+        (records, counters)
+    })
 }

@@ -25,6 +25,21 @@ pub(super) struct ColumnDef {
     pub(super) type_name: Name,
     /// The type's arguments.
     pub(super) type_args: Vec<u32>,
+    /// `UNSIGNED` behind it.
+    pub(super) unsigned: bool,
+    /// Where `NOT NULL` stands, if it does.
+    pub(super) not_null: Option<Range<usize>>,
+}
+
+/// `CREATE STREAM name (columns) WITH (options)`.
+#[derive(Clone, Debug)]
+pub(super) struct CreateStream {
+    /// Its name.
+    pub(super) name: Name,
+    /// Its columns.
+    pub(super) columns: Vec<ColumnDef>,
+    /// `WITH (...)`.
+    pub(super) options: Vec<RuleOption>,
 }
 
 /// `CREATE ACTION name (columns)`.
@@ -73,12 +88,12 @@ pub(super) struct CreateRule {
     pub(super) then: Vec<Call>,
 }
 
-/// `INSERT INTO action (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
+/// `INSERT INTO action_or_stream (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
 #[derive(Clone, Debug)]
 pub(super) struct Insert {
     /// Its name: as `WITH (name = '...')` says, or `insert_1` and so on.
     pub(super) name: Option<Name>,
-    /// The action.
+    /// The action, or the stream.
     pub(super) action: Name,
     /// Its columns; all of them in order if empty.
     pub(super) columns: Vec<Name>,
@@ -101,6 +116,8 @@ pub(super) struct Insert {
 pub(super) enum Statement {
     /// `CREATE ACTION`.
     Action(CreateAction),
+    /// `CREATE STREAM`.
+    Stream(CreateStream),
     /// `CREATE RULE`.
     Rule(Box<CreateRule>),
     /// `INSERT INTO ... SELECT`.

@@ -2,19 +2,27 @@
 //!
 //! Invariant: a column's place in a record never changes while rules that read it run.
 
+mod stream;
+
+use std::sync::Arc;
+
+use corelane_feeds::declared;
 use corelane_feeds::record::{RECORD_BYTES_MAX, StreamId};
 use corelane_feeds::schema::{Field, HEADER_FIELDS, Schema, SqlType};
 use corelane_feeds::streams;
 
-use super::ast::{CreateAction, Name};
+use super::ast::{ColumnDef, CreateAction, Name};
 use super::types::Type;
 use crate::action;
 use crate::diagnostics::{Diagnostics, nearest};
+pub use stream::DeclaredStream;
 
 /// Where the columns of a declared action begin: behind header, cause and the mask of NULLs.
 const COLUMNS_OFFSET: usize = 48;
 /// The hidden column that says which of a declared action's columns are NULL, by bit.
 pub const NULLS: &str = "_nulls";
+/// Bytes of a SYMBOL: it is stored as its text, so that equal symbols are equal everywhere.
+const SYMBOL_BYTES: u8 = 16;
 /// Numbers of declared actions begin here within the family of actions.
 const DECLARED_FIRST: u16 = 0x80;
 /// The most actions that rule files declare.
@@ -27,11 +35,20 @@ pub(super) struct Column {
     pub(super) sql: SqlType,
     /// Bytes from the start of the record.
     pub(super) offset: usize,
+    /// Where the mask that can make it NULL stands, and which bit it has there.
+    pub(super) nulls: Option<(usize, u8)>,
 }
 
 impl Column {
     fn of(field: &Field) -> Self {
-        Self { sql: field.sql, offset: field.offset }
+        Self { sql: field.sql, offset: field.offset, nulls: None }
+    }
+
+    /// The column of a row that begins so many bytes later.
+    #[must_use]
+    pub(super) fn shifted(self, bytes: usize) -> Self {
+        let nulls = self.nulls.map(|(mask, bit)| (mask + bytes, bit));
+        Self { offset: self.offset + bytes, nulls, ..self }
     }
 
     /// Its type in expressions.
@@ -52,8 +69,13 @@ impl Stream {
     /// The column of a name, whatever its case.
     #[must_use]
     pub(super) fn column(&self, name: &str) -> Option<Column> {
-        let mut fields = self.schema.columns().chain(HEADER_FIELDS);
-        fields.find(|field| field.name.eq_ignore_ascii_case(name)).map(Column::of)
+        let is_named = |field: &&Field| field.name.eq_ignore_ascii_case(name);
+        if let Some((bit, field)) = (0..).zip(self.schema.columns()).find(|(_, f)| is_named(f)) {
+            let is_masked = declared::is_declared(self.schema.stream);
+            let nulls = is_masked.then_some((declared::NULLS_OFFSET, bit));
+            return Some(Column { nulls, ..Column::of(field) });
+        }
+        HEADER_FIELDS.iter().find(is_named).map(Column::of)
     }
 
     /// Every column's name.
@@ -62,7 +84,7 @@ impl Stream {
     }
 }
 
-/// An action that rules can take.
+/// What a rule can put its results in: an action, or a declared stream.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Action {
     /// What its records hold.
@@ -70,10 +92,17 @@ pub(super) struct Action {
 }
 
 impl Action {
+    /// Whether it is a stream.
+    #[must_use]
+    pub(super) fn is_stream(&self) -> bool {
+        declared::is_declared(self.schema.stream)
+    }
+
     /// The columns that a rule fills, in order: the cause is filled by the engine.
     pub(super) fn columns(&self) -> impl Iterator<Item = &'static Field> {
+        let is_stream = self.is_stream();
         let is_cause = |field: &&Field| matches!(field.name, "session" | "rule" | "ordinal");
-        self.schema.columns().filter(move |field| !is_cause(field))
+        self.schema.columns().filter(move |field| is_stream || !is_cause(field))
     }
 
     /// Where the mask of NULLs stands, if the action has one.
@@ -87,6 +116,7 @@ impl Action {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalog {
     declared: Vec<&'static Schema>,
+    streams: Vec<Arc<DeclaredStream>>,
 }
 
 impl Catalog {
@@ -99,14 +129,36 @@ impl Catalog {
     /// The stream of a name, whatever its case.
     #[must_use]
     pub(super) fn stream(&self, name: &str) -> Option<Stream> {
-        let found = streams::ALL.iter().find(|schema| schema.name.eq_ignore_ascii_case(name));
-        found.map(|schema| Stream { schema })
+        let own = self.streams.iter().map(|stream| stream.declared.schema);
+        let mut all = streams::ALL.iter().copied().chain(own);
+        let schema = all.find(|schema| schema.name.eq_ignore_ascii_case(name))?;
+        Some(Stream { schema })
+    }
+
+    /// Every stream's name.
+    pub(super) fn stream_names(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        let own = self.streams.iter().map(|stream| stream.declared.schema);
+        streams::ALL.iter().copied().chain(own).map(|schema| schema.name)
+    }
+
+    /// The streams that rule files declared.
+    #[must_use]
+    pub(super) fn streams(&self) -> &[Arc<DeclaredStream>] {
+        &self.streams
+    }
+
+    /// How far records of a stream may lag behind its latest event time, nanoseconds.
+    #[must_use]
+    pub(super) fn lateness(&self, id: StreamId) -> u64 {
+        self.streams.iter().find(|stream| stream.id() == id).map_or(0, |stream| stream.lateness())
     }
 
     /// What a stream's number stands for.
     #[must_use]
     pub(super) fn by_id(&self, id: StreamId) -> Option<&'static Schema> {
-        streams::ALL.iter().chain(&self.declared).find(|schema| schema.stream == id).copied()
+        let own = self.streams.iter().map(|stream| stream.declared.schema);
+        let mut all = streams::ALL.iter().chain(&self.declared).copied().chain(own);
+        all.find(|schema| schema.stream == id)
     }
 
     /// The action of a name, whatever its case; the family may be left out.
@@ -120,6 +172,13 @@ impl Catalog {
         Some(Action { schema })
     }
 
+    /// The action or the declared stream of a name, whatever its case.
+    #[must_use]
+    pub(super) fn target(&self, name: &str) -> Option<Action> {
+        let own = || self.stream(name).filter(|s| declared::is_declared(s.schema.stream));
+        self.action(name).or_else(|| own().map(|Stream { schema }| Action { schema }))
+    }
+
     /// Every action's name, short.
     pub(super) fn action_names(&self) -> impl Iterator<Item = &'static str> + use<'_> {
         let all = self.declared.iter().chain(action::ALL);
@@ -128,6 +187,11 @@ impl Catalog {
 
     /// Adds a declared action; what is wrong with it is noted.
     pub(super) fn declare(&mut self, create: &CreateAction, diagnostics: &mut Diagnostics) {
+        if self.stream(&create.name.text).is_some() {
+            let title = format!("`{}` is a stream already", create.name.text);
+            diagnostics.push(create.name.span.clone(), title, "declared again");
+            return;
+        }
         if self.action(&create.name.text).is_some() {
             let title = format!("the action `{}` is there already", create.name.text);
             diagnostics.push(create.name.span.clone(), title, "declared again");
@@ -147,7 +211,12 @@ impl Catalog {
                 diagnostics.push(column.name.span.clone(), title, "taken, or begins with `_`");
                 continue;
             }
-            let Some(sql) = read_type(&column.type_name.text, &column.type_args) else {
+            if let Some(place) = &column.not_null {
+                let title = "an action's columns can be NULL";
+                diagnostics.push(place.clone(), title, "leave this out");
+                continue;
+            }
+            let Some(sql) = read_type(column).map(widened) else {
                 refuse_type(&column.type_name, diagnostics);
                 continue;
             };
@@ -192,7 +261,8 @@ fn field(name: &'static str, sql: SqlType, offset: usize) -> Field {
 fn refuse_type(name: &Name, diagnostics: &mut Diagnostics) {
     if TYPES.iter().any(|known| known.eq_ignore_ascii_case(&name.text)) {
         let title = format!("`{}` with other arguments than it takes", name.text);
-        let label = "CHAR and VARCHAR take 1 to 64, DECIMAL 1 to 18 and a scale up to 18";
+        let label = "CHAR and VARCHAR take 1 to 64, DECIMAL 1 to 18 and a scale up to that; \
+                     UNSIGNED is for integers";
         diagnostics.push(name.span.clone(), title, label);
         return;
     }
@@ -221,20 +291,51 @@ const TYPES: &[&str] = &[
 ];
 
 /// The stored type of a written one.
-fn read_type(name: &str, args: &[u32]) -> Option<SqlType> {
+fn read_type(column: &ColumnDef) -> Option<SqlType> {
     let narrow = |n: u32| u8::try_from(n).ok();
-    Some(match (name.to_ascii_uppercase().as_str(), args) {
+    let name = column.type_name.text.to_ascii_uppercase();
+    if column.unsigned {
+        return match (name.as_str(), column.type_args.as_slice()) {
+            ("TINYINT", []) => Some(SqlType::TinyIntUnsigned),
+            ("SMALLINT", []) => Some(SqlType::SmallIntUnsigned),
+            ("INT" | "INTEGER", []) => Some(SqlType::IntUnsigned),
+            ("BIGINT", []) => Some(SqlType::BigIntUnsigned),
+            _ => None,
+        };
+    }
+    Some(match (name.as_str(), column.type_args.as_slice()) {
         ("BOOLEAN" | "BOOL", []) => SqlType::Boolean,
-        // Wider than asked for: what an expression gives is 64 bits, and nothing may be cut.
-        ("TINYINT" | "SMALLINT" | "INT" | "INTEGER" | "BIGINT" | "INTERVAL", []) => SqlType::BigInt,
+        ("TINYINT", []) => SqlType::TinyInt,
+        ("SMALLINT", []) => SqlType::SmallInt,
+        ("INT" | "INTEGER", []) => SqlType::Int,
+        ("BIGINT", []) => SqlType::BigInt,
+        ("INTERVAL", []) => SqlType::Interval,
         ("DOUBLE" | "FLOAT" | "REAL", []) => SqlType::Double,
-        ("DECIMAL" | "NUMERIC", [1..=18, scale @ 0..=18]) => SqlType::Decimal(narrow(*scale)?),
+        ("DECIMAL" | "NUMERIC", [digits @ 1..=18, scale]) if scale <= digits => {
+            SqlType::Decimal(narrow(*scale)?)
+        }
         ("DECIMAL" | "NUMERIC", [1..=18]) => SqlType::Decimal(0),
         ("PRICE", []) => SqlType::Price,
         ("TIMESTAMP", [] | [9]) => SqlType::Timestamp,
         ("CHAR" | "VARCHAR", [n @ 1..=64]) => SqlType::Char(narrow(*n)?),
         ("CHAR", []) => SqlType::Char(1),
-        ("SYMBOL", []) => SqlType::Char(8),
+        ("SYMBOL", []) => SqlType::Char(SYMBOL_BYTES),
         _ => return None,
     })
+}
+
+/// The type in which an action stores it: what an expression gives is 64 bits, and nothing may be
+/// cut.
+const fn widened(sql: SqlType) -> SqlType {
+    match sql {
+        SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::TinyIntUnsigned
+        | SqlType::SmallIntUnsigned
+        | SqlType::IntUnsigned
+        | SqlType::BigIntUnsigned
+        | SqlType::Interval => SqlType::BigInt,
+        other => other,
+    }
 }

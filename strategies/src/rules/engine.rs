@@ -162,7 +162,8 @@ impl Rules {
             }
         });
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
-        let timed = timed.flat_map(|rule| rule.reads.iter().map(|stream| (*stream, 0))).collect();
+        let timed = timed.flat_map(|rule| &rule.reads);
+        let timed = timed.map(|stream| (*stream, set.lateness(*stream))).collect();
         let rules = rules.collect();
         Self {
             rules,
@@ -328,5 +329,7 @@ impl Strategy for Rules {
     }
 }
 
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod tests;

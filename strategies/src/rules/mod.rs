@@ -28,7 +28,7 @@ pub mod types;
 pub mod window;
 mod windows;
 
-pub use catalog::NULLS;
+pub use catalog::{DeclaredStream, NULLS};
 pub use engine::Rules;
 pub use functions::{FUNCTIONS, FunctionDoc};
 pub use plan::{Mode, RuleSet};

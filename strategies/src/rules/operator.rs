@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 
+use corelane_feeds::declared::{Declared, NULLS_OFFSET};
 use corelane_feeds::record::{FLAG_DERIVED, Header, Record, RecordBuf, Stamp};
 use corelane_feeds::schema::SqlType;
 use corelane_feeds::units::{Nanos, Seq};
@@ -256,11 +257,15 @@ fn fill(
     let place = result.begin(&header);
     let mut nulls = u64::MAX;
     for column in &output.columns {
-        let value = column.program.run(machine, row, inputs);
+        let (offset, sql) = (column.field.offset, column.field.sql);
+        let mut value = column.program.run(machine, row, inputs);
+        if output.nulls.is_some() && value.known && !fits(sql, value) {
+            machine.undefined += 1;
+            value = Value::NULL;
+        }
         if value.known {
             nulls &= !(1 << (column.bit % 64));
         }
-        let (offset, sql) = (column.field.offset, column.field.sql);
         let Some(place) = place.get_mut(offset..offset + sql.bytes()) else { continue };
         match sql {
             SqlType::Char(_) => {
@@ -269,18 +274,52 @@ fn fill(
                 place.fill(b' ');
                 place[..len].copy_from_slice(&text[..len]);
             }
-            // Narrower columns are those of built-in actions; what does not fit is all ones.
-            _ if place.len() < 8 => {
+            // What does not fit a built-in action, which cannot say NULL, is all ones.
+            _ if place.len() < 8 && output.nulls.is_none() => {
                 let most = (1u64 << (8 * place.len())) - 1;
                 let len = place.len();
                 place.copy_from_slice(&value.bits.min(most).to_le_bytes()[..len]);
             }
-            _ => place.copy_from_slice(&value.bits.to_le_bytes()),
+            _ => place.copy_from_slice(&value.bits.to_le_bytes()[..place.len()]),
         }
     }
     if let Some(at) = output.nulls
         && let Some(place) = place.get_mut(at..at + 8)
     {
         place.copy_from_slice(&(nulls & output.null_bits).to_le_bytes());
+    }
+    if let Some(stream) = &output.stream {
+        settle(&stream.declared, result);
+    }
+}
+
+/// Whether a column can hold a value.
+#[inline]
+fn fits(sql: SqlType, value: Value) -> bool {
+    let value = value.bits.cast_signed();
+    match sql {
+        SqlType::TinyInt => i8::try_from(value).is_ok(),
+        SqlType::SmallInt => i16::try_from(value).is_ok(),
+        SqlType::Int => i32::try_from(value).is_ok(),
+        SqlType::TinyIntUnsigned => u8::try_from(value).is_ok(),
+        SqlType::SmallIntUnsigned => u16::try_from(value).is_ok(),
+        SqlType::IntUnsigned => u32::try_from(value).is_ok(),
+        SqlType::BigIntUnsigned | SqlType::Timestamp => value >= 0,
+        _ => true,
+    }
+}
+
+/// What the header of a derived record says of its columns: event time and key. Without a time of
+/// its own it happens when its cause happened.
+fn settle(stream: &Declared, result: &mut RecordBuf) {
+    let bytes = result.bytes_mut();
+    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+    let instrument = stream.bucket(bytes);
+    let nulls = word(NULLS_OFFSET).unwrap_or(u64::MAX);
+    let time = stream.time.filter(|column| nulls >> column & 1 == 0);
+    let time = time.and_then(|column| word(stream.columns.get(column)?.field.offset));
+    if let Some(header) = result.header_mut() {
+        header.instrument = instrument;
+        header.ts_event = time.map_or(header.ts_event, Nanos);
     }
 }

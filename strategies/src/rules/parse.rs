@@ -4,6 +4,8 @@
 //! Invariant: nesting and size are bounded, so that no text makes the parser hang or run out of
 //! stack; every statement and name knows its place in the text.
 
+mod declare;
+
 use std::ops::Range;
 
 use sqlparser::ast::{BinaryOperator, Expr, Ident, Select, SelectItem, SetExpr, Spanned};
@@ -12,7 +14,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-use super::ast::{Call, ColumnDef, CreateAction, CreateRule, Insert, Name, RuleOption, Statement};
+use super::ast::{Call, CreateRule, Insert, Name, RuleOption, Statement};
 use crate::diagnostics::Diagnostics;
 
 /// Bytes of a rule file.
@@ -178,44 +180,22 @@ impl Reader<'_> {
                 self.create_action()?
             } else if self.word("RULE") {
                 self.create_rule()?
+            } else if self.word("STREAM") {
+                self.create_stream()?
             } else {
-                return Err(self.expected("`ACTION` or `RULE`"));
+                return Err(self.expected("`ACTION`, `RULE` or `STREAM`"));
             }
         } else if self.word("INSERT") {
             self.insert()?
         } else {
-            return Err(self.expected("`CREATE ACTION`, `CREATE RULE` or `INSERT INTO`"));
+            return Err(
+                self.expected("`CREATE ACTION`, `CREATE RULE`, `CREATE STREAM` or `INSERT INTO`")
+            );
         };
         match self.parser.peek_token().token {
             Token::EOF => Ok(statement),
             _ => Err(self.expected("`;` or the end of the file")),
         }
-    }
-
-    fn create_action(&mut self) -> Parsed<Statement> {
-        let name = self.name("the action's name")?;
-        self.token(&Token::LParen)?;
-        let mut columns = Vec::new();
-        loop {
-            let name = self.name("a column's name")?;
-            let type_name = self.name("a column's type")?;
-            let mut type_args = Vec::new();
-            if self.parser.consume_token(&Token::LParen) {
-                loop {
-                    type_args.push(self.number()?);
-                    if !self.parser.consume_token(&Token::Comma) {
-                        break;
-                    }
-                }
-                self.token(&Token::RParen)?;
-            }
-            columns.push(ColumnDef { name, type_name, type_args });
-            if !self.parser.consume_token(&Token::Comma) {
-                break;
-            }
-        }
-        self.token(&Token::RParen)?;
-        Ok(Statement::Action(CreateAction { name, columns }))
     }
 
     fn create_rule(&mut self) -> Parsed<Statement> {
@@ -275,11 +255,11 @@ impl Reader<'_> {
         if !self.word("INTO") {
             return Err(self.expected("`INTO`"));
         }
-        let action = self.name("an action")?;
+        let action = self.name("an action or a stream")?;
         let mut columns = Vec::new();
         if self.parser.consume_token(&Token::LParen) {
             loop {
-                columns.push(self.name("a column of the action")?);
+                columns.push(self.name("a column of it")?);
                 if !self.parser.consume_token(&Token::Comma) {
                     break;
                 }

@@ -10,6 +10,7 @@ mod query;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
@@ -20,7 +21,7 @@ pub(super) use pool::PoolWindow;
 pub(super) use query::QueryPlan;
 
 use super::ast::{Name, RuleOption, Statement};
-use super::catalog::{Action, Catalog, Stream};
+use super::catalog::{Action, Catalog, DeclaredStream, Stream};
 use super::expr::Typed;
 use super::parse::{Places, parse};
 use super::program::Program;
@@ -127,8 +128,12 @@ impl RuleSet {
         let mut next = self.clone();
         let places = Places::new(text);
         for statement in &statements {
-            if let Statement::Action(create) = statement {
-                next.catalog.declare(create, &mut diagnostics);
+            match statement {
+                Statement::Action(create) => next.catalog.declare(create, &mut diagnostics),
+                Statement::Stream(create) => {
+                    next.catalog.declare_stream(create, &mut diagnostics);
+                }
+                Statement::Rule(_) | Statement::Insert(_) => {}
             }
         }
         for statement in &statements {
@@ -136,7 +141,7 @@ impl RuleSet {
                 Planner { set: &mut next, places: &places, diagnostics: &mut diagnostics };
             // What went wrong was noted; the other statements are looked at all the same.
             let _noted = match statement {
-                Statement::Action(_) => Ok(()),
+                Statement::Action(_) | Statement::Stream(_) => Ok(()),
                 Statement::Rule(rule) => planner.rule(rule),
                 Statement::Insert(insert) => planner.insert(insert),
             };
@@ -167,6 +172,17 @@ impl RuleSet {
     #[must_use]
     pub fn declared(&self) -> &[&'static Schema] {
         self.catalog.declared()
+    }
+
+    /// The streams that were declared.
+    #[must_use]
+    pub fn declared_streams(&self) -> &[Arc<DeclaredStream>] {
+        self.catalog.streams()
+    }
+
+    /// How far records of a stream may lag behind its latest event time, nanoseconds.
+    pub(super) fn lateness(&self, stream: StreamId) -> u64 {
+        self.catalog.lateness(stream)
     }
 
     /// The streams that any rule looks at.
@@ -229,10 +245,10 @@ impl Planner<'_> {
             return Ok(stream);
         }
         let noted = self.wrong(name, format!("unknown stream `{}`", name.text), "no such stream");
-        let names = corelane_feeds::streams::ALL.iter().map(|schema| schema.name);
+        let names = self.set.catalog.stream_names();
         self.diagnostics.help(match nearest(&name.text, names) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`corelane list streams` shows them all".to_owned(),
+            None => "`corelane list streams` shows them; CREATE STREAM declares one".to_owned(),
         });
         Err(noted)
     }

@@ -6,6 +6,7 @@
 
 use corelane_feeds::schema::SqlType;
 
+use super::catalog::Column;
 use super::expr::{Arith, Call, Compare, Node, Typed, power_of_ten};
 use super::types::{Text, Type, Value};
 pub(super) use scalar::trimmed;
@@ -27,7 +28,11 @@ enum Code {
     Constant(u32),
     Input(u32),
     Load(SqlType, u32),
+    /// The same of a column that a mask can make NULL: offset, where the mask stands, its bit.
+    LoadMasked(SqlType, u16, u16, u8),
     Text(Text),
+    /// The same of a text that a mask can make NULL: length, offset, where the mask stands, its bit.
+    TextMasked(u8, u16, u16, u8),
     Not,
     And,
     Or,
@@ -163,13 +168,7 @@ impl Program {
                 let text = Text { space: CONSTANTS, len: text.len() as u8, offset };
                 self.push(Code::Text(text), dst, 0);
             }
-            Node::Column(column) => match column.sql {
-                SqlType::Char(n) => {
-                    let text = Text { space: 0, len: n, offset: column.offset as u32 };
-                    self.push(Code::Text(text), dst, 0);
-                }
-                sql => self.push(Code::Load(sql, column.offset as u32), dst, 0),
-            },
+            Node::Column(column) => self.push(load_of(*column), dst, 0),
             Node::Window { window, aggregate } => {
                 self.push(Code::Input(input(*window, *aggregate) as u32), dst, 0);
             }
@@ -352,6 +351,16 @@ impl Program {
             Code::Constant(at) => Value { bits: constant(at), known: true },
             Code::Input(at) => inputs.get(at as usize).copied().unwrap_or(Value::NULL),
             Code::Load(sql, offset) => return load(sql, offset as usize, record),
+            Code::LoadMasked(_, _, mask, bit) | Code::TextMasked(_, _, mask, bit)
+                if is_masked(record, mask, bit) =>
+            {
+                Value::NULL
+            }
+            Code::LoadMasked(sql, offset, ..) => return load(sql, offset.into(), record),
+            Code::TextMasked(len, offset, ..) => {
+                let text = Text { space: 0, len, offset: offset.into() };
+                Value { bits: text.to_bits(), known: true }
+            }
             Code::Text(text) => Value { bits: text.to_bits(), known: true },
             Code::Not => Value { bits: u64::from(a.known && a.bits == 0), known: a.known },
             Code::And => and(a, b),
@@ -438,6 +447,25 @@ fn double(value: Value) -> f64 {
     f64::from_bits(value.bits)
 }
 
+/// What reads a column.
+fn load_of(Column { sql, offset, nulls }: Column) -> Code {
+    match (sql, nulls) {
+        (SqlType::Char(len), Some((mask, bit))) => {
+            Code::TextMasked(len, offset as u16, mask as u16, bit)
+        }
+        (sql, Some((mask, bit))) => Code::LoadMasked(sql, offset as u16, mask as u16, bit),
+        (SqlType::Char(len), None) => Code::Text(Text { space: 0, len, offset: offset as u32 }),
+        (sql, None) => Code::Load(sql, offset as u32),
+    }
+}
+
+/// Whether a bit of the mask at an offset is set.
+#[inline]
+fn is_masked(record: &[u8], mask: u16, bit: u8) -> bool {
+    let byte = record.get(usize::from(mask) + usize::from(bit >> 3));
+    byte.is_some_and(|byte| byte >> (bit & 7) & 1 == 1)
+}
+
 /// A column's value; `None` if it is one that the type cannot hold.
 #[inline]
 fn load(sql: SqlType, offset: usize, record: &[u8]) -> Option<Value> {
@@ -448,6 +476,13 @@ fn load(sql: SqlType, offset: usize, record: &[u8]) -> Option<Value> {
         SqlType::Boolean | SqlType::TinyIntUnsigned => {
             word::<1>(record, offset).map(|[byte]| Value::int(i64::from(byte)))
         }
+        SqlType::TinyInt => {
+            word(record, offset).map(|b| Value::int(i64::from(i8::from_le_bytes(b))))
+        }
+        SqlType::SmallInt => {
+            word(record, offset).map(|b| Value::int(i64::from(i16::from_le_bytes(b))))
+        }
+        SqlType::Int => word(record, offset).map(|b| Value::int(i64::from(i32::from_le_bytes(b)))),
         SqlType::SmallIntUnsigned => {
             word(record, offset).map(|b| Value::int(i64::from(u16::from_le_bytes(b))))
         }
@@ -458,7 +493,7 @@ fn load(sql: SqlType, offset: usize, record: &[u8]) -> Option<Value> {
             Some(bytes) => Some(Value::int(i64::try_from(u64::from_le_bytes(bytes)).ok()?)),
             None => None,
         },
-        SqlType::BigInt | SqlType::Price | SqlType::Decimal(_) => {
+        SqlType::BigInt | SqlType::Interval | SqlType::Price | SqlType::Decimal(_) => {
             word(record, offset).map(|b| Value::int(i64::from_le_bytes(b)))
         }
         SqlType::Double => word(record, offset).map(|b| Value::double(f64::from_le_bytes(b))),

@@ -55,7 +55,7 @@ impl Scope {
         let sources = self.sources.iter().filter(|source| source.is_called(qualifier));
         let shifted = |source: &Source| {
             let column = source.stream.column(name)?;
-            Some(Column { offset: column.offset + source.base, ..column })
+            Some(column.shifted(source.base))
         };
         sources.filter_map(shifted).collect()
     }

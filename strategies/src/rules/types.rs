@@ -117,7 +117,10 @@ impl Type {
     pub const fn of(sql: SqlType) -> Self {
         match sql {
             SqlType::Boolean => Self::Bool,
-            SqlType::TinyIntUnsigned
+            SqlType::TinyInt
+            | SqlType::SmallInt
+            | SqlType::Int
+            | SqlType::TinyIntUnsigned
             | SqlType::SmallIntUnsigned
             | SqlType::IntUnsigned
             | SqlType::BigIntUnsigned
@@ -126,6 +129,7 @@ impl Type {
             SqlType::Price => Self::Decimal(9),
             SqlType::Decimal(scale) => Self::Decimal(scale),
             SqlType::Timestamp => Self::Timestamp,
+            SqlType::Interval => Self::Interval,
             SqlType::Char(n) => Self::Text(n),
         }
     }

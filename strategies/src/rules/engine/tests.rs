@@ -8,7 +8,7 @@ use crate::action::{self, ActionId};
 use crate::chain::Chain;
 use crate::rules::{RuleSet, Rules};
 
-fn set(text: &str) -> RuleSet {
+pub(super) fn set(text: &str) -> RuleSet {
     let mut set = RuleSet::new();
     set.add("rules.sql", text).unwrap_or_else(|error| panic!("{error}"));
     set
@@ -35,7 +35,7 @@ fn trade(seq: u64, ms: u64, symbol: &str, price: i64, qty: u32) -> RecordBuf {
 }
 
 /// The column of a declared action as text, as a sink would write it.
-fn column(set: &RuleSet, action: &Record, name: &str) -> String {
+pub(super) fn column(set: &RuleSet, action: &Record, name: &str) -> String {
     let all = set.declared().iter().chain(action::ALL);
     let schema = all.copied().find(|schema| schema.stream == action.header.stream).unwrap();
     let field = schema.field(name).unwrap();

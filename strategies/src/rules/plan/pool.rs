@@ -26,6 +26,8 @@ pub(in crate::rules) struct PoolWindow {
     pub(in crate::rules) aggregates: Vec<Aggregate>,
     pub(in crate::rules) users: usize,
     frame: Frame,
+    /// How late rows of the stream may be.
+    lateness: u64,
     keys_max: usize,
     rows_max: usize,
     filter_typed: Option<Typed>,
@@ -39,7 +41,7 @@ impl PoolWindow {
         Spec {
             key_words: self.key.words(),
             frame: self.frame,
-            lateness: 0,
+            lateness: self.lateness,
             args: self.args.iter().map(|(_, ty)| *ty).collect(),
             aggregates: self.aggregates.clone(),
             keys_max: self.keys_max,
@@ -133,6 +135,7 @@ impl Planner<'_> {
             aggregates: Vec::new(),
             users: 0,
             frame: plan.frame,
+            lateness: self.set.lateness(stream),
             keys_max: options.keys_max,
             rows_max: options.rows_max,
             filter_typed,

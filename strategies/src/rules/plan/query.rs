@@ -101,7 +101,7 @@ impl Planner<'_> {
         let anonymous = Name { text: "insert".to_owned(), span: insert.action.span.clone() };
         let rule_name = insert.name.as_ref().unwrap_or(&anonymous);
         let name = self.free(rule_name)?;
-        let action = self.action(&insert.action);
+        let action = self.target(&insert.action);
         let stream = self.stream(&insert.stream)?;
         let mut plans = WindowPlans::default();
         for window in &insert.windows {
@@ -122,6 +122,7 @@ impl Planner<'_> {
         let values: Result<Vec<Typed>, Noted> =
             insert.select.iter().map(|expr| resolver.expr(expr)).collect();
         let (action, filter, qualify, values) = (action?, filter?, qualify?, values?);
+        self.acyclic(&insert.action, &[stream.schema.stream], action)?;
         let output = self.output(&insert.action, action, &insert.columns, values)?;
         let (windows, outputs) = (plans.plans, vec![output]);
         let parts = Parts { stream, filter, windows, condition: qualify, outputs };

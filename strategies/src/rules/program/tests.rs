@@ -252,7 +252,7 @@ fn columns_are_read_where_they_are_and_as_what_they_are() {
     let mut record = [0u8; 40];
     record[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
     let column = |sql, offset| {
-        let column = super::super::catalog::Column { sql, offset };
+        let column = super::super::catalog::Column { sql, offset, nulls: None };
         let program = Program::compile(&typed(Node::Column(column), Type::Int), &|_, _| 0).unwrap();
         let mut machine = Machine::default();
         (program.run(&mut machine, &record, &[]), machine.undefined)
