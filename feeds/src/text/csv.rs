@@ -1,5 +1,5 @@
-//! Lines of separated values to the columns of a declared stream. [RFC 4180, but that a quoted field
-//! has no line breaks: a line is a record, so that its number is its sequence]
+//! Lines of separated values to the columns of a declared stream. [RFC 4180, but that a quoted
+//! field has no line breaks: a line is a record, so that its number is its sequence]
 //!
 //! Invariant: a field goes to the column that the header names at its place; an empty field without
 //! quotes is NULL.

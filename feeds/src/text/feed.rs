@@ -136,8 +136,8 @@ impl TextFeed {
         self.last_line(ts_recv, sink);
     }
 
-    /// The connection or file ended in order, and with it its session. A last line without an end is
-    /// one all the same.
+    /// The connection or file ended in order, and with it its session. A last line without an end
+    /// is one all the same.
     pub fn end(&mut self, ts_recv: Nanos, sink: &mut impl RecordSink) {
         self.last_line(ts_recv, sink);
         if self.session.begun && !self.session.ended {
@@ -162,8 +162,9 @@ impl TextFeed {
         self.emit(sys::Tick::new(stamp, 0).as_record(), sink);
     }
 
-    /// Reads the next line of a piece, to be delivered by [`TextFeed::deliver`], and returns what is
-    /// behind it; `None` once the rest of the piece is held. For who looks at the event time first.
+    /// Reads the next line of a piece, to be delivered by [`TextFeed::deliver`], and returns what
+    /// is behind it; `None` once the rest of the piece is held. For who looks at the event time
+    /// first.
     #[inline]
     pub fn read<'a>(&mut self, piece: &'a [u8]) -> Option<&'a [u8]> {
         // The lines leave their place while one of them is looked at.

@@ -46,8 +46,8 @@ impl Lines {
         was_begun
     }
 
-    /// The next line of a piece and where what is behind it begins; `None` once the rest of the piece
-    /// is held.
+    /// The next line of a piece and where what is behind it begins; `None` once the rest of the
+    /// piece is held.
     #[inline]
     pub(super) fn next<'a>(&'a mut self, piece: &'a [u8]) -> Option<(Line<'a>, usize)> {
         self.forget_given();

@@ -10,8 +10,8 @@
 //! the stream and counts on: the first has the same name as a file has, so that a file sent over a
 //! connection gives the same records as the file itself.
 //!
-//! Invariant: a line gives one record or is counted under the name of what is wrong with it; it never
-//! panics, and nothing of it is stored in part. No memory is taken per line.
+//! Invariant: a line gives one record or is counted under the name of what is wrong with it; it
+//! never panics, and nothing of it is stored in part. No memory is taken per line.
 //!
 //! ```
 //! use corelane_feeds::declared::{ColumnSpec, Declared};

@@ -80,16 +80,16 @@ fn columns(stream: &Declared, record: &Record) -> String {
 fn values_of_every_type_are_stored_as_written() {
     let stream = every_type();
     let lines = concat!(
-        r#"{"id":-5,"ok":true,"tiny":-128,"small":65535,"wide":18446744073709551615,"ratio":-0.5e1,"#,
-        r#""amount":123.4,"price":"0.000000001","ts":1700000000123.5,"wait":1.5,"country":"DE","#,
-        r#""name":"a\u00e9\n"}"#,
+        r#"{"id":-5,"ok":true,"tiny":-128,"small":65535,"wide":18446744073709551615,"#,
+        r#""ratio":-0.5e1,"amount":123.4,"price":"0.000000001","ts":1700000000123.5,"wait":1.5,"#,
+        r#""country":"DE","name":"a\u00e9\n"}"#,
         "\r\n\n",
-        r#" { "ts" : "2026-11-23T17:36:52.25+01:00", "ID":1,"deep":{"a":[1,{"b":null}]},"amount":null,"#,
-        r#""name":"" } "#,
+        r#" { "ts" : "2026-11-23T17:36:52.25+01:00", "ID":1,"deep":{"a":[1,{"b":null}]},"#,
+        r#""amount":null,"name":"" } "#,
     );
     let want = [
-        "1 id=-5 ok=1 tiny=-128 small=65535 wide=18446744073709551615 ratio=-5 amount=12340 price=1 \
-         ts=1700000000123500000 wait=1500000 country=DE name=aé\n",
+        "1 id=-5 ok=1 tiny=-128 small=65535 wide=18446744073709551615 ratio=-5 amount=12340 \
+         price=1 ts=1700000000123500000 wait=1500000 country=DE name=aé\n",
         "3 id=1 ts=1795451812250000000 name=",
     ];
     assert_eq!(read(&stream, Format::Json, lines), want.map(|line| line.trim_end_matches('\n')));

@@ -6,8 +6,8 @@ use super::Reason;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Nanoseconds since the epoch of `2026-11-23T17:36:52.5Z`; `None` if the text does not begin like a
-/// date, and may be a number.
+/// Nanoseconds since the epoch of `2026-11-23T17:36:52.5Z`; `None` if the text does not begin like
+/// a date, and may be a number.
 pub(super) fn parse_time(text: &[u8]) -> Option<Result<i64, Reason>> {
     match text {
         [_, _, _, _, b'-', ..] => Some(date_time(text).ok_or(Reason::BadTime)),

@@ -88,7 +88,7 @@ pub(super) struct CreateRule {
     pub(super) then: Vec<Call>,
 }
 
-/// `INSERT INTO action_or_stream (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
+/// `INSERT INTO target (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
 #[derive(Clone, Debug)]
 pub(super) struct Insert {
     /// Its name: as `WITH (name = '...')` says, or `insert_1` and so on.

@@ -31,7 +31,7 @@ enum Code {
     /// The same of a column that a mask can make NULL: offset, where the mask stands, its bit.
     LoadMasked(SqlType, u16, u16, u8),
     Text(Text),
-    /// The same of a text that a mask can make NULL: length, offset, where the mask stands, its bit.
+    /// The same of a text that a mask can make NULL: length, offset, mask, bit.
     TextMasked(u8, u16, u16, u8),
     Not,
     And,
