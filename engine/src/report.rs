@@ -161,6 +161,37 @@ pub struct StrategyReport {
     pub counters: Counts,
 }
 
+/// One rule, over all shards.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct RuleReport {
+    /// Its name.
+    pub name: String,
+    /// `live`, `shadow` or `challenger`.
+    pub mode: String,
+    /// The rule that a challenger stands against.
+    pub against: Option<String>,
+    /// How often its condition was met.
+    pub fired: u64,
+    /// Actions taken.
+    pub taken: u64,
+    /// Actions decided and not taken: journalled only.
+    pub shadowed: u64,
+    /// Records for which its time was measured: one of 64.
+    pub measured: u64,
+    /// The time that it needed for a record: the median, in nanoseconds.
+    pub p50_ns: u64,
+    /// The same of 99 in 100 records at most.
+    pub p99_ns: u64,
+    /// The most.
+    pub max_ns: u64,
+    /// What it may need, in nanoseconds.
+    pub budget_ns: Option<u64>,
+    /// Measured records for which it needed more.
+    pub over_budget: u64,
+    /// Shards that suspended it for that.
+    pub suspended: u64,
+}
+
 /// One shard's journal.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct JournalReport {
@@ -237,6 +268,8 @@ pub struct RunReport {
     pub shards: Vec<ShardReport>,
     /// The strategies.
     pub strategies: Vec<StrategyReport>,
+    /// The rules.
+    pub rules: Vec<RuleReport>,
     /// The journals.
     pub journals: Vec<JournalReport>,
     /// The sinks.

@@ -34,14 +34,15 @@ mod outlet;
 #[cfg(test)]
 mod tests;
 
-use corelane_feeds::record::{Record, RecordBuf, RecordSink, View};
-use corelane_feeds::units::Nanos;
+use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf, RecordSink, Stamp, View};
+use corelane_feeds::streams::sys::RuleChange;
+use corelane_feeds::units::{Char, Nanos};
 use corelane_strategies::chain::Chain;
 
 use crate::clock::Clock;
 use crate::egress::mark;
 use crate::journal::{JournalCounters, JournalError, JournalWriter};
-use crate::latency::{DECIDE_EVERY, LatencyRecorder, Sampler, Stage};
+use crate::latency::{DECIDE_EVERY, LatencyRecorder, RuleMeter, Sampler, Stage};
 use crate::ring::RecordConsumer;
 use crate::sys::prefetch::MEMORY;
 
@@ -143,6 +144,11 @@ impl<O: ActionOut> Shard<O> {
         let decoded = clock.now();
         let sampler = Sampler::new(DECIDE_EVERY);
         self.timing = Some(Timing { clock, recorder, sampler, decoded, live });
+        let rules = self.chain.rules();
+        if rules > 0 {
+            // A replay decides what the live run decided, however long rules take here.
+            self.chain.measure(Box::new(RuleMeter::new(rules)), live);
+        }
     }
 
     /// A packet begins, whose records were decoded at `decoded`. Only needed if the shard measures.
@@ -243,7 +249,7 @@ impl<O: ActionOut> Shard<O> {
                 self.outlet.push(mark(record.header.ts_event, journalled).as_record());
             }
         }
-        for action in actions.iter().filter_map(|action| action.record()) {
+        for action in actions.iter().filter_map(|action| action.record()).filter(is_taken) {
             self.outlet.push(action);
         }
         self.act_further();
@@ -258,7 +264,9 @@ impl<O: ActionOut> Shard<O> {
                 {
                     return self.fail(error);
                 }
-                self.outlet.push(action);
+                if is_taken(&action) {
+                    self.outlet.push(action);
+                }
             }
             self.counters.actions += actions.len() as u64;
         }
@@ -269,10 +277,22 @@ impl<O: ActionOut> Shard<O> {
     #[inline]
     pub fn end_batch(&mut self) {
         self.take_gathered();
+        if let Some(rule) = self.chain.wants_suspended() {
+            self.suspend(rule);
+        }
         if self.marks {
             self.outlet.push(mark(self.watermark, Nanos(0)).as_record());
         }
         self.outlet.retry();
+    }
+
+    /// Suspends a rule by a record, so that it is in the journal at its place.
+    #[cold]
+    fn suspend(&mut self, rule: u32) {
+        let (ts_event, ts_recv) = (self.watermark, self.now());
+        let mut change = RuleChange::new(Stamp { ts_event, ts_recv, ..Stamp::default() }, 0);
+        (change.what, change.rule) = (Char::new("suspend"), rule);
+        self.on_record(change.as_record());
     }
 
     /// For moments without records: moves on what waits and hands over what was measured. Call it
@@ -343,6 +363,12 @@ impl<O: ActionOut> Shard<O> {
     fn now(&self) -> Nanos {
         self.timing.as_ref().map_or(Nanos(0), |timing| timing.clock.now())
     }
+}
+
+/// Whether an action leaves, or was decided in shadow.
+#[inline]
+fn is_taken(action: &&Record) -> bool {
+    action.header.flags & FLAG_SHADOW == 0
 }
 
 impl<O: ActionOut> RecordSink for Shard<O> {

@@ -44,6 +44,8 @@ pub const RECORD_BYTES_MAX: usize = SLOT_BYTES * SLOTS_MAX;
 pub const FLAG_AFTER_GAP: u8 = 1;
 /// `Header::flags`: derived inside the shard (a book's best prices), never journalled.
 pub const FLAG_DERIVED: u8 = 2;
+/// `Header::flags`: an action that was decided and is not taken: journalled, counted, never sent.
+pub const FLAG_SHADOW: u8 = 4;
 
 /// Names a stream, and with it a schema. The high byte is the family (see [`crate::streams`]).
 #[derive(

@@ -15,6 +15,7 @@ use corelane_feeds::streams::sys::Session;
 
 use crate::book::{L3Books, L3Options, LevelBooks};
 use crate::memory::Memory;
+use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
 use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError, Strategy};
 
@@ -128,6 +129,31 @@ impl Chain {
         self.outbox.begin(more as u8);
         self.stages[more].resume(&mut self.outbox);
         Some(self.outbox.actions())
+    }
+
+    /// How many rules the stages have that can be measured.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.stages.iter().map(|stage| stage.rules()).sum()
+    }
+
+    /// Measures the rules from now on: see [`Strategy::measure`].
+    pub fn measure(&mut self, meter: Box<dyn Meter>, suspends: bool) {
+        if let Some(stage) = self.stages.iter_mut().find(|stage| stage.rules() > 0) {
+            stage.measure(meter, suspends);
+        }
+    }
+
+    /// Hands back what rules were measured with, and what came of each.
+    pub fn tallies(&mut self, each: &mut dyn FnMut(RuleTally)) -> Option<Box<dyn Meter>> {
+        let stage = self.stages.iter_mut().find(|stage| stage.rules() > 0)?;
+        stage.tallies(each)
+    }
+
+    /// A rule that asks to be suspended.
+    #[inline]
+    pub fn wants_suspended(&mut self) -> Option<u32> {
+        self.stages.last_mut()?.wants_suspended()
     }
 
     /// A feed is about to begin: every stage takes the memory that it needs for it.

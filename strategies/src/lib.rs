@@ -13,6 +13,7 @@ pub mod imbalance;
 pub mod keyed;
 pub mod layering;
 pub mod memory;
+pub mod meter;
 pub mod outbox;
 pub mod registry;
 pub mod rules;

@@ -6,6 +6,7 @@
 use corelane_feeds::record::{Record, StreamId};
 
 use crate::memory::Memory;
+use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
 
 /// The most actions that one stage may emit for one record; a stage says how many it needs.
@@ -49,6 +50,24 @@ pub trait Strategy: Send {
     /// A record is about to come: asks for the memory that it will touch. Called a few records
     /// ahead or never, and it must decide nothing.
     fn prefetch(&self, _record: &Record, _memory: Memory) {}
+
+    /// For a stage of rules: how many there are to measure. 0 is a stage that is not measured.
+    fn rules(&self) -> usize {
+        0
+    }
+
+    /// Measures its rules from now on. `suspends` lets those that ask for it be suspended.
+    fn measure(&mut self, _meter: Box<dyn Meter>, _suspends: bool) {}
+
+    /// Hands back what it measured with, and what came of every rule.
+    fn tallies(&mut self, _each: &mut dyn FnMut(RuleTally)) -> Option<Box<dyn Meter>> {
+        None
+    }
+
+    /// A rule that asks to be suspended: the shard makes a record of it that all of its stages see.
+    fn wants_suspended(&mut self) -> Option<u32> {
+        None
+    }
 
     /// Appends its state to `out`.
     fn save(&self, out: &mut Vec<u8>);

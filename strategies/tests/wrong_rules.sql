@@ -227,3 +227,20 @@ INSERT INTO larg SELECT qty FROM itch.trade
 ----
 CREATE STREAM large (x BIGINT, y CHAR(2));
 INSERT INTO large SELECT symbol, 'DEU' FROM itch.trade
+----
+CREATE RULE r WITH (mode = 'challenger') ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (mode = 'challenger', against = 'nobody', share = 0.5) ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (share = 0.5) ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE a ON itch.trade PARTITION BY symbol WHEN TRUE THEN go(1);
+CREATE RULE r WITH (mode = 'challenger', against = 'a', share = 0.5) ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE a ON itch.trade PARTITION BY symbol WHEN TRUE THEN go(1);
+CREATE RULE b WITH (mode = 'challenger', against = 'a', share = 0.8) ON itch.trade PARTITION BY symbol WHEN TRUE THEN go(1);
+CREATE RULE c WITH (mode = 'challenger', against = 'a', share = 0.8) ON itch.trade PARTITION BY symbol WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (mode = 'challenger', against = 'a', share = 1.5) ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (budget = '5 parsecs') ON itch.trade WHEN TRUE THEN go(1)

@@ -38,6 +38,7 @@ mod collector;
 mod hgrm;
 mod hlog;
 mod recorder;
+mod rules;
 mod table;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ use corelane_feeds::units::Nanos;
 pub use collector::LatencyCollector;
 pub use hgrm::write_hgrm;
 pub use recorder::{LatencyRecorder, Sampler};
+pub use rules::RuleMeter;
 pub use table::{LatencyTable, StageRow, human_ns};
 
 /// The longest latency that is told apart: a minute.

@@ -4,8 +4,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Counts, RunReport, Totals};
+use super::{Counts, RuleReport, RunReport, Totals};
 use crate::egress::SinkStats;
+use crate::latency::human_ns;
 
 /// The widest line of counters.
 const WIDTH: usize = 100;
@@ -87,12 +88,66 @@ impl RunReport {
             writeln!(f, "strategy {name} ({kind}, rule {rule}): {actions} actions")?;
             write_counts(&strategy.counters, f)?;
         }
+        write_rules(&self.rules, f)?;
         for journal in &self.journals {
             writeln!(f, "journal {}", journal.dir)?;
             write_counts(&journal.counters, f)?;
         }
         Ok(())
     }
+}
+
+/// Rules that a report shows: those that took most time and those in trouble would drown in tens of
+/// thousands.
+const RULES_SHOWN: usize = 50;
+
+/// A table of rules, a challenger under the rule that it stands against.
+fn write_rules(rules: &[RuleReport], f: &mut Formatter<'_>) -> fmt::Result {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let width = rules.iter().map(|rule| rule.name.len() + 2).max().unwrap_or(0).clamp(6, 40);
+    writeln!(
+        f,
+        "{:width$} {:>10} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9}",
+        "rule", "mode", "fired", "taken", "in shadow", "p50", "p99", "max"
+    )?;
+    let is_challenger = |rule: &&RuleReport| rule.against.is_some();
+    let mut shown = 0;
+    for rule in rules.iter().filter(|rule| !is_challenger(rule)) {
+        let challengers = rules.iter().filter(is_challenger);
+        let own = challengers.filter(|other| other.against.as_ref() == Some(&rule.name));
+        for (indent, rule) in std::iter::once(("", rule)).chain(own.map(|rule| ("  ", rule))) {
+            shown += 1;
+            if shown <= RULES_SHOWN {
+                write_rule(indent, rule, width, f)?;
+            }
+        }
+    }
+    match shown.saturating_sub(RULES_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(f, "  and {more} rules more: --json shows them all"),
+    }
+}
+
+fn write_rule(indent: &str, rule: &RuleReport, width: usize, f: &mut Formatter<'_>) -> fmt::Result {
+    let name = format!("{indent}{}", rule.name);
+    let counts = [rule.fired, rule.taken, rule.shadowed].map(grouped);
+    write!(f, "{name:width$} {:>10}", rule.mode)?;
+    counts.iter().try_for_each(|count| write!(f, " {count:>12}"))?;
+    for ns in [rule.p50_ns, rule.p99_ns, rule.max_ns] {
+        let text = if rule.measured == 0 { "-".to_owned() } else { human_ns(ns) };
+        write!(f, " {text:>9}")?;
+    }
+    if let Some(budget) = rule.budget_ns {
+        let of = grouped(rule.measured);
+        let over = grouped(rule.over_budget);
+        write!(f, "  over {}: {over} of {of}", human_ns(budget))?;
+    }
+    if rule.suspended > 0 {
+        write!(f, "  SUSPENDED")?;
+    }
+    writeln!(f)
 }
 
 struct OnCore(Option<usize>);

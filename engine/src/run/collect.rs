@@ -10,8 +10,9 @@ use super::service::{Out, PATIENCE};
 use super::threads::ReactorEnd;
 use crate::config::Config;
 use crate::journal::{JournalCounters, shard_dir};
+use crate::latency::RuleMeter;
 use crate::report::{
-    Counts, FeedReport, JournalReport, ReactorReport, ShardReport, StrategyReport,
+    Counts, FeedReport, JournalReport, ReactorReport, RuleReport, ShardReport, StrategyReport,
 };
 use crate::shard::ShardEnd;
 
@@ -45,7 +46,7 @@ impl Outcome {
     }
 
     /// Takes over what a shard counted. Its chain is books first, then the strategies.
-    pub(super) fn add_shard(&mut self, ended: ShardEnd<Out>, config: &Config) {
+    pub(super) fn add_shard(&mut self, mut ended: ShardEnd<Out>, config: &Config) {
         let number = self.report.shards.len();
         let counters = ended.counters;
         let mut own = Counts::from_iter([
@@ -72,6 +73,7 @@ impl Outcome {
             let actions = ended.chain.actions_of(rule as u16 + 1);
             self.add_strategy(rule, of, actions, counts);
         }
+        self.add_rules(&mut ended.chain);
         if let Some(journal) = ended.journal {
             let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
             let counters = journal_counts(&journal);
@@ -83,6 +85,41 @@ impl Outcome {
         if let Some(failure) = ended.failure {
             let failure = anyhow::Error::from(failure).context("the journal failed");
             self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Adds what one shard's rules came to.
+    fn add_rules(&mut self, chain: &mut Chain) {
+        let mut tallies = Vec::new();
+        let meter = chain.tallies(&mut |tally| tallies.push(tally));
+        let meter = meter.and_then(|meter| meter.into_any().downcast::<RuleMeter>().ok());
+        let rules = &mut self.report.rules;
+        rules.resize_with(rules.len().max(tallies.len()), RuleReport::default);
+        for (at, tally) in tallies.into_iter().enumerate() {
+            let rule = &mut rules[at];
+            tally.name.clone_into(&mut rule.name);
+            tally.mode.clone_into(&mut rule.mode);
+            rule.against = tally.against.map(str::to_owned);
+            rule.fired += tally.fired;
+            rule.taken += tally.taken;
+            rule.shadowed += tally.shadowed;
+            rule.over_budget += tally.over_budget;
+            rule.budget_ns = tally.budget_ns;
+            rule.suspended += u64::from(tally.is_suspended);
+            let Some(measured) = meter.as_ref().and_then(|meter| meter.histograms().get(at)) else {
+                continue;
+            };
+            if self.rule_times.len() <= at {
+                self.rule_times.push(measured.clone());
+            } else {
+                // Both have the same bounds: adding cannot fail.
+                let _ = self.rule_times[at].add(measured);
+            }
+            let times = &self.rule_times[at];
+            rule.measured = times.len();
+            rule.p50_ns = times.value_at_quantile(0.5);
+            rule.p99_ns = times.value_at_quantile(0.99);
+            rule.max_ns = times.max();
         }
     }
 

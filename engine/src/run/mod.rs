@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hdrhistogram::Histogram;
+
 use crate::report::RunReport;
 
 pub use plan::build_chain;
@@ -69,6 +71,8 @@ pub struct RunOptions {
 pub struct Outcome {
     /// Every counter and every figure.
     pub report: RunReport,
+    /// How long every rule took, over all shards so far.
+    rule_times: Vec<Histogram<u32>>,
     /// Why the run ended early: a journal, a capture or a socket that failed on the way.
     pub failure: Option<anyhow::Error>,
 }

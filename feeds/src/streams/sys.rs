@@ -47,3 +47,20 @@ stream! {
         _pad: Char<32>,
     }
 }
+
+stream! {
+    /// Rules changed from here on: made by a shard, journalled, so that a replay of the journal
+    /// changes them at the same record.
+    RuleChange = 0x0005, "sys.rule_change", 64 {
+        /// `suspend` one rule, `reload` all.
+        what: Char<8>,
+        /// Which rule is suspended.
+        rule: u32,
+        /// How often rules were reloaded so far, this time included.
+        reloads: u32,
+        /// Names the rules' text: its CRC-64 and length.
+        text: u64,
+        /// Padding.
+        _pad: Char<8>,
+    }
+}

@@ -7,32 +7,77 @@
 //! none is lost.
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
+use corelane_feeds::streams::sys::RuleChange;
 use zerocopy::IntoBytes;
 
 use super::index::Index;
-use super::operator::{Acted, Context, Operator, Progress, Shared};
-use super::plan::{Mode, RuleSet};
+use super::operator::{Context, Operator, Own, Progress, Shared};
+use super::plan::{Arm, Budget, Rule, RuleSet};
 use super::pool::Pool;
 use super::time::Time;
 use super::types::Value;
+use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::{ACTIONS_STAGE_MAX, StateError, Strategy};
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5255_4c03;
+const STATE_VERSION: u32 = 0x5255_4c04;
+
+/// Of the records, how many share one measurement of every rule that they touch.
+const MEASURE_EVERY: u32 = 64;
+/// Measured records in a row that need more than the budget before a rule is suspended: one alone
+/// may be the machine's doing.
+const SUSPEND_AFTER: u32 = 8;
+
+/// Measures rules, now and then.
+#[derive(Default)]
+struct Metering {
+    meter: Option<Box<dyn Meter>>,
+    suspends: bool,
+    /// Records until the next that is measured.
+    left: u32,
+    to_suspend: Option<u32>,
+}
+
+impl Metering {
+    #[inline]
+    fn next(&mut self) {
+        self.left = self.left.checked_sub(1).unwrap_or(MEASURE_EVERY - 1);
+    }
+
+    /// When the measurement begins, if there is one.
+    #[inline]
+    fn begin(&self) -> Option<u64> {
+        if self.left != 0 {
+            return None;
+        }
+        Some(self.meter.as_ref()?.now_ns())
+    }
+
+    /// How long it took.
+    #[inline]
+    fn end(&mut self, rule: usize, begun: Option<u64>) -> Option<u64> {
+        let (meter, begun) = (self.meter.as_mut()?, begun?);
+        let ns = meter.now_ns().saturating_sub(begun);
+        meter.record(rule, ns);
+        Some(ns)
+    }
+}
 
 /// A rule with its state.
 struct Running {
+    name: &'static str,
     operator: Operator,
-    mode: Mode,
+    own: Own,
     /// The most actions that it takes at once.
     actions: usize,
     /// Its streams, if it waits for times.
     timed: Option<Vec<StreamId>>,
-    acted: Acted,
-    fired: u64,
-    fired_name: &'static str,
+    budget: Option<Budget>,
+    /// Measured records for which it needed more; how many of them were the last ones.
+    over_budget: (u64, u32),
+    is_suspended: bool,
 }
 
 /// Where the stage stopped for want of room.
@@ -78,6 +123,7 @@ pub struct Rules {
     pool: Pool,
     shared: Shared,
     time: Time,
+    metering: Metering,
     stopped: Stopped,
     is_stopped: bool,
 }
@@ -149,38 +195,41 @@ impl Rules {
     #[must_use]
     pub fn new(set: &RuleSet) -> Self {
         let pool = Pool::new(&set.pool);
-        let rules = set.rules.iter().map(|rule| {
-            let fired_name = format!("{}.fired", rule.name);
-            Running {
-                operator: Operator::new(rule, &pool),
-                mode: rule.mode,
-                actions: rule.kind.actions(),
-                timed: rule.kind.is_timed().then(|| rule.reads.clone()),
-                acted: Acted::default(),
-                fired: 0,
-                fired_name: Box::leak(fired_name.into_boxed_str()),
-            }
-        });
+        let rules = set.rules.iter().map(|rule| Running::new(rule, &pool)).collect();
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
         let timed = timed.flat_map(|rule| &rule.reads);
         let timed = timed.map(|stream| (*stream, set.lateness(*stream))).collect();
-        let rules = rules.collect();
         Self {
             rules,
-            streams: set.streams(),
+            streams: set.streams().into_iter().chain([RuleChange::STREAM]).collect(),
             routes: Routes::new(set),
             pool,
             shared: Shared::new(set.rules.iter().any(|rule| rule.kind.derives())),
             time: Time::new(timed),
+            metering: Metering::default(),
             stopped: Stopped::default(),
             is_stopped: false,
+        }
+    }
+
+    /// A record says that rules change.
+    #[cold]
+    fn change(&mut self, change: &RuleChange) {
+        if change.what.as_bytes().starts_with(b"suspend")
+            && let Some(running) = self.rules.get_mut(change.rule as usize)
+        {
+            running.is_suspended = true;
         }
     }
 
     /// A record is at hand: shows it to the windows, and to the rules that it can matter to.
     #[inline]
     fn take(&mut self, record: &Record, outbox: &mut Outbox) {
+        if let Some(change) = record.view::<RuleChange>() {
+            return self.change(change);
+        }
         self.time.observe(&record.header);
+        self.metering.next();
         let Some(route) = self.routes.of(record.header.stream) else { return };
         let machine = &mut self.shared.machine;
         route.windows.iter().for_each(|window| self.pool.update(*window, machine, record));
@@ -202,7 +251,19 @@ impl Rules {
         {
             let (shared, inputs, time) = (&mut self.shared, self.pool.inputs(), &self.time);
             let work = Work { rule: rule as u16, shared, inputs, time, outbox };
-            if !running.run(&mut step, record, input, work) {
+            if running.is_suspended {
+                at += 1;
+                continue;
+            }
+            let begun = self.metering.begin();
+            let done = running.run(&mut step, record, input, work);
+            if let Some(ns) = self.metering.end(rule as usize, begun)
+                && running.spent(ns)
+                && self.metering.suspends
+            {
+                self.metering.to_suspend = Some(rule);
+            }
+            if !done {
                 self.stopped.record.set(record);
                 self.stopped.reader = at;
                 self.stopped.step = step;
@@ -227,13 +288,39 @@ impl Rules {
 }
 
 impl Running {
+    fn new(rule: &Rule, pool: &Pool) -> Self {
+        let arm = rule.arm.clone();
+        let key = vec![0; arm.as_ref().map_or(0, Arm::key_words)];
+        Self {
+            name: rule.name,
+            operator: Operator::new(rule, pool),
+            own: Own { mode: rule.mode, arm, key, ..Own::default() },
+            actions: rule.kind.actions(),
+            timed: rule.kind.is_timed().then(|| rule.reads.clone()),
+            budget: rule.budget,
+            over_budget: (0, 0),
+            is_suspended: false,
+        }
+    }
+
+    /// Notes that the rule needed so long for a record; true if it is to be suspended.
+    fn spent(&mut self, ns: u64) -> bool {
+        let Some(budget) = self.budget else { return false };
+        if ns <= budget.ns {
+            self.over_budget.1 = 0;
+            return false;
+        }
+        self.over_budget.0 += 1;
+        self.over_budget.1 += 1;
+        budget.suspends && self.over_budget.1 == SUSPEND_AFTER && !self.is_suspended
+    }
+
     /// Whether it is done with the record; if not, `step` says where it stopped.
     #[inline]
     fn run(&mut self, step: &mut Step, record: &Record, input: u32, work: Work<'_>) -> bool {
-        let Self { operator, mode, actions, timed, acted, fired, .. } = self;
+        let Self { operator, own, actions, timed, .. } = self;
         let Work { rule, shared, inputs, time, outbox } = work;
-        let mode = *mode;
-        let mut context = Context { shared, outbox, inputs, rule, mode, acted, fired };
+        let mut context = Context { shared, outbox, inputs, rule, own };
         loop {
             if !context.has_room(*actions) {
                 return false;
@@ -303,11 +390,43 @@ impl Strategy for Rules {
         self.drain(outbox);
     }
 
+    fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    fn measure(&mut self, meter: Box<dyn Meter>, suspends: bool) {
+        self.metering = Metering { meter: Some(meter), suspends, ..Metering::default() };
+    }
+
+    fn tallies(&mut self, each: &mut dyn FnMut(RuleTally)) -> Option<Box<dyn Meter>> {
+        for Running { name, own, budget, over_budget, is_suspended, .. } in &self.rules {
+            each(RuleTally {
+                name,
+                mode: own.mode.name(),
+                against: own.arm.as_ref().and_then(|arm| arm.against),
+                fired: own.fired,
+                taken: own.taken,
+                shadowed: own.shadowed,
+                budget_ns: budget.map(|budget| budget.ns),
+                over_budget: over_budget.0,
+                is_suspended: *is_suspended,
+            });
+        }
+        self.metering.meter.take()
+    }
+
+    fn wants_suspended(&mut self) -> Option<u32> {
+        self.metering.to_suspend.take()
+    }
+
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.rules.len() as u32).to_le_bytes());
         self.pool.save(out);
-        self.rules.iter().for_each(|running| running.operator.save(out));
+        for running in &self.rules {
+            out.push(u8::from(running.is_suspended));
+            running.operator.save(out);
+        }
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
@@ -316,14 +435,14 @@ impl Strategy for Rules {
             return Err(StateError::Version);
         }
         self.pool.restore(&mut state)?;
-        self.rules.iter_mut().try_for_each(|running| running.operator.restore(&mut state))?;
+        for running in &mut self.rules {
+            running.is_suspended = state.u8()? != 0;
+            running.operator.restore(&mut state)?;
+        }
         state.finish()
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
-        for running in &self.rules {
-            report(running.fired_name, running.fired);
-        }
         report("undefined_results", self.shared.machine.undefined);
         report("derived_dropped", self.shared.derived_dropped);
     }

@@ -14,11 +14,11 @@
 use std::collections::VecDeque;
 
 use corelane_feeds::declared::{Declared, NULLS_OFFSET};
-use corelane_feeds::record::{FLAG_DERIVED, Header, Record, RecordBuf, Stamp};
+use corelane_feeds::record::{FLAG_DERIVED, FLAG_SHADOW, Header, Record, RecordBuf, Stamp};
 use corelane_feeds::schema::SqlType;
 use corelane_feeds::units::{Nanos, Seq};
 
-use super::plan::{Kind, Mode, Output, Rule};
+use super::plan::{Arm, Kind, Mode, Output, Rule};
 use super::pool::Pool;
 use super::program::Machine;
 use super::query::Query;
@@ -192,10 +192,34 @@ pub(super) struct Context<'a> {
     pub(super) inputs: &'a [Value],
     /// The rule's number.
     pub(super) rule: u16,
+    pub(super) own: &'a mut Own,
+}
+
+/// What a rule has besides its operator.
+#[derive(Default)]
+pub(super) struct Own {
     pub(super) mode: Mode,
-    pub(super) acted: &'a mut Acted,
-    /// Results so far, in shadow too.
-    pub(super) fired: &'a mut u64,
+    pub(super) arm: Option<Arm>,
+    /// Room for a key.
+    pub(super) key: Vec<u64>,
+    pub(super) acted: Acted,
+    /// How often its condition was met.
+    pub(super) fired: u64,
+    /// Actions taken.
+    pub(super) taken: u64,
+    /// Actions decided and not taken.
+    pub(super) shadowed: u64,
+}
+
+impl Own {
+    /// Whether what it decides for a row is taken.
+    #[inline]
+    fn acts_on(&mut self, machine: &mut Machine, row: &[u8]) -> bool {
+        match &self.arm {
+            Some(arm) => arm.acts_on(machine, row, &mut self.key),
+            None => self.mode == Mode::Live,
+        }
+    }
 }
 
 impl Context<'_> {
@@ -206,24 +230,34 @@ impl Context<'_> {
         self.outbox.acted_by_stage() + actions <= ACTIONS_STAGE_MAX
     }
 
-    /// Emits a result for a row, due to a record or to a time. In shadow nothing leaves the rule.
+    /// Emits a result for a row, due to a record or to a time.
     #[inline]
     pub(super) fn emit(&mut self, output: &Output, due: &mut Due, row: &[u8], inputs: &[Value]) {
-        if self.mode == Mode::Shadow {
-            return;
-        }
         let Shared { machine, result, .. } = self.shared;
         fill(output, machine, due.stamp, row, inputs, result);
+        let is_taken = self.own.acts_on(machine, row);
         if !output.is_action {
-            return self.derive();
+            // Records that a rule in shadow made would be seen by rules that are not.
+            if is_taken {
+                self.derive();
+            }
+            return;
+        }
+        if is_taken {
+            self.own.taken += 1;
+        } else {
+            self.own.shadowed += 1;
+            if let Some(header) = result.header_mut() {
+                header.flags |= FLAG_SHADOW;
+            }
         }
         let (session, ordinal) = match &mut due.time {
             Some((session, ordinal)) => (*session, ordinal),
             None => {
-                if self.acted.cause != self.outbox.cause() {
-                    *self.acted = Acted { cause: self.outbox.cause(), ordinal: 0 };
+                if self.own.acted.cause != self.outbox.cause() {
+                    self.own.acted = Acted { cause: self.outbox.cause(), ordinal: 0 };
                 }
-                (self.outbox.session(), &mut self.acted.ordinal)
+                (self.outbox.session(), &mut self.own.acted.ordinal)
             }
         };
         let cause = Cause { session, rule: 0, ordinal: *ordinal };

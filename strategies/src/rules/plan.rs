@@ -3,7 +3,9 @@
 //! Invariant: a rule set is whole or not at all; what is wrong with it is shown, all of it, where
 //! it stands.
 
+mod arm;
 mod guard;
+mod options;
 mod output;
 mod pool;
 mod query;
@@ -15,12 +17,15 @@ use std::sync::Arc;
 use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
 
+pub(super) use arm::Arm;
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
 pub(super) use pool::PoolWindow;
 pub(super) use query::QueryPlan;
 
-use super::ast::{Name, RuleOption, Statement};
+use options::Options;
+
+use super::ast::{Name, Statement};
 use super::catalog::{Action, Catalog, DeclaredStream, Stream};
 use super::expr::Typed;
 use super::parse::{Places, parse};
@@ -29,10 +34,6 @@ use super::resolve::{Noted, Resolver, Scope};
 use super::types::Type;
 use crate::diagnostics::{Diagnostics, TextError, nearest};
 
-/// Keys of a window, if a rule does not say.
-const KEYS_MAX: usize = 100_000;
-/// Rows of a window, of all its keys, if a rule does not say.
-const ROWS_MAX: usize = 1 << 20;
 /// Rules of a set.
 const RULES_MAX: usize = 60_000;
 
@@ -42,8 +43,22 @@ pub enum Mode {
     /// Its actions are taken.
     #[default]
     Live,
-    /// It is evaluated and counted, and takes no action.
+    /// Its actions are journalled and counted, and none is taken.
     Shadow,
+    /// It acts on a share of the keys, in place of the rule that it stands against.
+    Challenger,
+}
+
+impl Mode {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+            Self::Challenger => "challenger",
+        }
+    }
 }
 
 /// A compiled rule.
@@ -51,9 +66,28 @@ pub enum Mode {
 pub(super) struct Rule {
     pub(super) name: &'static str,
     pub(super) mode: Mode,
+    /// Of a challenger and of the rule that it stands against: the keys on which it acts.
+    pub(super) arm: Option<Arm>,
+    pub(super) budget: Option<Budget>,
     /// The streams it reads: its inputs, in order.
     pub(super) reads: Vec<StreamId>,
     pub(super) kind: Kind,
+}
+
+impl Rule {
+    /// A rule with its options.
+    fn new(name: &'static str, options: &Options, reads: Vec<StreamId>, kind: Kind) -> Self {
+        let Options { mode, budget, .. } = *options;
+        Self { name, mode, arm: None, budget, reads, kind }
+    }
+}
+
+/// The time that a rule may need for a record.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Budget {
+    pub(super) ns: u64,
+    /// A rule that goes on needing more is suspended.
+    pub(super) suspends: bool,
 }
 
 /// What kind of operator a rule is, with its programs.
@@ -200,10 +234,16 @@ impl RuleSet {
     pub fn explain(&self) -> String {
         let mut out = String::new();
         for rule in &self.rules {
-            let mode = if rule.mode == Mode::Shadow { " (shadow)" } else { "" };
+            let mode = match rule.mode {
+                Mode::Live => String::new(),
+                mode => format!(" ({})", mode.name()),
+            };
             let reads = rule.reads.iter().filter_map(|id| self.catalog.by_id(*id));
             let reads = reads.map(|schema| schema.name).collect::<Vec<_>>().join(", ");
             let mut parts = Vec::new();
+            if let Some(arm) = &rule.arm {
+                parts.push(format!("acts on {:.1}% of its keys", arm.percent()));
+            }
             rule.kind.explain(&self.pool, &mut parts);
             // Writing to a string cannot fail.
             let _ = writeln!(out, "rule {}{mode} on {reads}", rule.name);
@@ -219,19 +259,6 @@ struct Planner<'a> {
     set: &'a mut RuleSet,
     places: &'a Places<'a>,
     diagnostics: &'a mut Diagnostics,
-}
-
-/// What the options of a rule say.
-struct Options {
-    mode: Mode,
-    keys_max: usize,
-    rows_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { mode: Mode::Live, keys_max: KEYS_MAX, rows_max: ROWS_MAX }
-    }
 }
 
 impl Planner<'_> {
@@ -277,39 +304,6 @@ impl Planner<'_> {
         let name: &'static str = Box::leak(text.into_boxed_str());
         self.set.names.insert(name);
         Ok(name)
-    }
-
-    fn options(&mut self, options: &[RuleOption]) -> Result<Options, Noted> {
-        let mut read = Options::default();
-        let known = ["mode", "keys_max", "rows_max", "version"];
-        for RuleOption { key, value } in options {
-            let number = || value.text.parse().ok().filter(|n| (1..=1 << 28).contains(n));
-            match (key.text.to_ascii_lowercase().as_str(), value.text.as_str()) {
-                ("mode", "live") => read.mode = Mode::Live,
-                ("mode", "shadow") => read.mode = Mode::Shadow,
-                ("keys_max", _) if number().is_some() => read.keys_max = number().unwrap_or(1),
-                ("rows_max", _) if number().is_some() => read.rows_max = number().unwrap_or(1),
-                ("version", text) if text.parse::<u32>().is_ok() => {}
-                (name, _) if known.contains(&name) => {
-                    let title = format!("`{}` is no value of `{name}`", value.text);
-                    let label = match name {
-                        "mode" => "'live' and 'shadow' are",
-                        _ => "a whole number from 1 is",
-                    };
-                    return Err(self.wrong(value, title, label));
-                }
-                (name, _) => {
-                    let meant = nearest(name, known);
-                    let noted = self.wrong(key, format!("unknown option `{name}`"), "not known");
-                    self.diagnostics.help(match meant {
-                        Some(meant) => format!("did you mean `{meant}`?"),
-                        None => format!("known options: {}", known.join(", ")),
-                    });
-                    return Err(noted);
-                }
-            }
-        }
-        Ok(read)
     }
 
     /// What an expression over one stream is resolved against.

@@ -25,7 +25,7 @@ impl Query {
         let (machine, inputs) = (&mut context.shared.machine, context.inputs);
         let mut conditions = self.plan.filter.iter().chain(&self.plan.condition);
         if conditions.all(|condition| condition.run(machine, row, inputs).is_true()) {
-            *context.fired += 1;
+            context.own.fired += 1;
             let mut due = Due::to_record(&record.header);
             for output in &self.plan.outputs {
                 context.emit(output, &mut due, row, inputs);

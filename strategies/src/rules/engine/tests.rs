@@ -1,11 +1,12 @@
 //! Rules over records: what fires, what its actions hold, and what a wrong text is told.
 
-use corelane_feeds::record::{Record, RecordBuf, Stamp, View};
+use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf, Stamp, View};
 use corelane_feeds::streams::{book, itch, sys};
 use corelane_feeds::units::{Char, Nanos, Price, Qty32, Seq};
 
 use crate::action::{self, ActionId};
 use crate::chain::Chain;
+use crate::meter::Meter;
 use crate::rules::{RuleSet, Rules};
 
 pub(super) fn set(text: &str) -> RuleSet {
@@ -163,10 +164,86 @@ fn actions_have_ids_and_shadows_take_none() {
         .filter_map(|action| ActionId::of(action.record()?))
         .map(|id| format!("{}-{}", id.rule, id.ordinal))
         .collect();
-    assert_eq!(ids, ["1-0", "1-1", "3-0"]);
-    let mut fired = Vec::new();
-    chain.counters(&mut |_, name, value| fired.push((name, value)));
-    assert!(fired.contains(&("quiet.fired", 1)), "{fired:?}");
+    assert_eq!(ids, ["1-0", "1-1", "2-0", "3-0"]);
+    let shadows: Vec<bool> = actions.iter().map(is_shadow).collect();
+    assert_eq!(shadows, [false, false, true, false]);
+    let mut tallies = Vec::new();
+    chain.tallies(&mut |tally| tallies.push((tally.name, tally.fired, tally.taken)));
+    assert_eq!(tallies, [("loud", 1, 2), ("quiet", 1, 0), ("last", 1, 1)]);
+}
+
+fn is_shadow(action: &RecordBuf) -> bool {
+    action.record().unwrap().header.flags & FLAG_SHADOW != 0
+}
+
+#[test]
+fn a_challenger_acts_on_its_share_of_the_keys_in_place_of_the_other() {
+    let set = set("
+        CREATE ACTION say (what VARCHAR(4), symbol CHAR(8));
+        CREATE RULE old ON itch.trade PARTITION BY symbol WHEN TRUE THEN say('old', symbol);
+        CREATE RULE new WITH (mode = 'challenger', against = 'old', share = 0.3)
+            ON itch.trade PARTITION BY symbol WHEN TRUE THEN say('new', symbol);
+    ");
+    let mut chain = chain(&set);
+    let mut by = Vec::new();
+    for seq in 1..=1_000 {
+        let trade = trade(seq, seq, &format!("S{}", seq % 500), 1, 2);
+        let actions = chain.on_record(trade.record().unwrap());
+        let taken: Vec<String> = actions
+            .iter()
+            .filter(|action| !is_shadow(action))
+            .map(|action| column(&set, action.record().unwrap(), "what"))
+            .collect();
+        assert_eq!((actions.len(), taken.len()), (2, 1), "{taken:?}");
+        by.extend(taken);
+    }
+    let (first, again) = by.split_at(500);
+    assert_eq!(first, again, "a key is always the same one's");
+    let by_new = first.iter().filter(|name| *name == "new").count();
+    assert!((120..180).contains(&by_new), "{by_new} of 500");
+}
+
+#[test]
+fn a_rule_that_goes_on_needing_too_long_asks_to_be_suspended() {
+    struct Slow(std::cell::Cell<u64>);
+    impl Meter for Slow {
+        fn now_ns(&self) -> u64 {
+            self.0.set(self.0.get() + 2_000);
+            self.0.get()
+        }
+        fn record(&mut self, _rule: usize, ns: u64) {
+            assert_eq!(ns, 2_000);
+        }
+        fn into_any(self: Box<Self>) -> Box<dyn std::any::Any> {
+            self
+        }
+    }
+    let set = set("
+        CREATE ACTION say (what BIGINT);
+        CREATE RULE fine WITH (budget = '2us', over_budget = 'suspend') ON itch.trade
+            WHEN TRUE THEN say(1);
+        CREATE RULE slow WITH (budget = '1us', over_budget = 'suspend') ON itch.trade
+            WHEN TRUE THEN say(2);
+    ");
+    let mut chain = chain(&set);
+    chain.measure(Box::new(Slow(std::cell::Cell::new(0))), true);
+    let mut wants = None;
+    for seq in 1..10_000 {
+        let trade = trade(seq, seq, "A", 1, 2);
+        assert_eq!(chain.on_record(trade.record().unwrap()).len(), 2);
+        wants = chain.wants_suspended();
+        if wants.is_some() {
+            break;
+        }
+    }
+    assert_eq!(wants, Some(1));
+    let mut change = sys::RuleChange::new(stamp(0, 10, 0), 0);
+    (change.what, change.rule) = (Char::new("suspend"), 1);
+    chain.on_record(change.as_record());
+    assert_eq!(chain.on_record(trade(1, 11, "A", 1, 2).record().unwrap()).len(), 1);
+    let mut suspended = Vec::new();
+    chain.tallies(&mut |tally| suspended.push((tally.is_suspended, tally.over_budget >= 8)));
+    assert_eq!(suspended, [(false, false), (true, true)]);
 }
 
 #[test]

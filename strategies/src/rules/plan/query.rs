@@ -75,6 +75,7 @@ impl Planner<'_> {
         let mut plans = WindowPlans::default();
         let mut resolver = self.resolver(stream, &rule.stream, rule.alias.as_ref());
         plans.partition = resolver.partition(&rule.partition)?;
+        let partition = plans.partition.clone();
         resolver.windows = Some(&mut plans);
         let condition = resolver.condition(&rule.when);
         let calls: Vec<Result<Vec<Typed>, Noted>> = rule
@@ -90,7 +91,12 @@ impl Planner<'_> {
         let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
         let windows = plans.plans;
         let parts = Parts { stream, filter: None, windows, condition: Some(condition), outputs };
-        self.query(name, &rule.name, &options, parts)
+        let arm = self.arm(&rule.name, &options, &partition)?;
+        self.query(name, &rule.name, &options, parts)?;
+        if let Some(planned) = self.set.rules.last_mut() {
+            planned.arm = arm;
+        }
+        Ok(())
     }
 
     /// `INSERT INTO ... SELECT ...`.
@@ -157,7 +163,7 @@ impl Planner<'_> {
         let columns = outputs.iter_mut().flat_map(|output| &mut output.columns);
         columns.for_each(|column| column.program.number_inputs(&input));
         let kind = Kind::Query(QueryPlan { filter, windows, condition, guard, outputs });
-        self.set.rules.push(Rule { name, mode: options.mode, reads: vec![id], kind });
+        self.set.rules.push(Rule::new(name, options, vec![id], kind));
         Ok(())
     }
 }

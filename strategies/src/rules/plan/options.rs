@@ -1,0 +1,116 @@
+//! `WITH (...)` of a rule.
+
+use super::{Budget, Mode, Planner};
+use crate::diagnostics::nearest;
+use crate::rules::ast::{Name, RuleOption};
+use crate::rules::resolve::Noted;
+
+/// Keys of a window, if a rule does not say.
+const KEYS_MAX: usize = 100_000;
+/// Rows of a window, of all its keys, if a rule does not say.
+const ROWS_MAX: usize = 1 << 20;
+
+/// What the options of a rule say.
+pub(super) struct Options {
+    pub(super) mode: Mode,
+    pub(super) keys_max: usize,
+    pub(super) rows_max: usize,
+    pub(super) budget: Option<Budget>,
+    /// The rule that a challenger stands against, and the share of keys that it acts on.
+    pub(super) against: Option<Name>,
+    pub(super) share: Option<f64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Live,
+            keys_max: KEYS_MAX,
+            rows_max: ROWS_MAX,
+            budget: None,
+            against: None,
+            share: None,
+        }
+    }
+}
+
+/// Every option, and what its values are.
+const OPTIONS: [(&str, &str); 8] = [
+    ("mode", "'live', 'shadow' and 'challenger' are"),
+    ("against", "the name of a rule is"),
+    ("share", "a number above 0 and at most 1 is"),
+    ("budget", "a time as '5us' is: ns, us and ms are known"),
+    ("over_budget", "'count' and 'suspend' are"),
+    ("keys_max", "a whole number from 1 is"),
+    ("rows_max", "a whole number from 1 is"),
+    ("version", "a whole number from 1 is"),
+];
+
+/// Nanoseconds of a time with its unit.
+fn read_time(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim() {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(scale).filter(|ns| *ns > 0)
+}
+
+impl Options {
+    /// Takes one option over; `None` if it has no such value.
+    fn read(&mut self, name: &str, value: &Name) -> Option<()> {
+        let text = value.text.as_str();
+        let number = || text.parse().ok().filter(|n| (1..=1 << 28).contains(n));
+        match name {
+            "mode" => {
+                let all = [Mode::Live, Mode::Shadow, Mode::Challenger];
+                self.mode = all.into_iter().find(|mode| mode.name() == text)?;
+            }
+            "against" => self.against = Some(value.clone()),
+            "share" => self.share = Some(text.parse().ok().filter(|s| *s > 0.0 && *s <= 1.0)?),
+            "budget" => {
+                let suspends = self.budget.is_some_and(|budget| budget.suspends);
+                self.budget = Some(Budget { ns: read_time(text)?, suspends });
+            }
+            "over_budget" => {
+                let suspends = ["count", "suspend"].iter().position(|known| *known == text)? == 1;
+                let ns = self.budget.map_or(u64::MAX, |budget| budget.ns);
+                self.budget = Some(Budget { ns, suspends });
+            }
+            "keys_max" => self.keys_max = number()?,
+            "rows_max" => self.rows_max = number()?,
+            _ => drop(text.parse::<u32>().ok().filter(|n| *n > 0)?),
+        }
+        Some(())
+    }
+}
+
+impl Planner<'_> {
+    /// Reads the options of a rule.
+    ///
+    /// # Errors
+    /// If a mistake was noted.
+    pub(super) fn options(&mut self, options: &[RuleOption]) -> Result<Options, Noted> {
+        let mut read = Options::default();
+        for RuleOption { key, value } in options {
+            let name = key.text.to_ascii_lowercase();
+            let Some((_, values)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
+                let noted = self.wrong(key, format!("unknown option `{name}`"), "not known");
+                let known = OPTIONS.map(|(known, _)| known);
+                self.diagnostics.help(match nearest(&name, known) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("known options: {}", known.join(", ")),
+                });
+                return Err(noted);
+            };
+            if read.read(&name, value).is_none() {
+                let title = format!("`{}` is no value of `{name}`", value.text);
+                return Err(self.wrong(value, title, values));
+            }
+        }
+        Ok(read)
+    }
+}
