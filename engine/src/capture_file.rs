@@ -38,13 +38,8 @@ impl Capture {
     /// # Errors
     /// If it cannot be read, or its first bytes are of no known format.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display();
-        let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
-            Box::new(io::stdin())
-        } else {
-            Box::new(File::open(path).with_context(|| format!("cannot open capture {name}"))?)
-        };
-        Self::from_reader(raw).with_context(|| format!("capture {name}"))
+        let raw = open_raw(path)?;
+        Self::from_reader(raw).with_context(|| format!("capture {}", path.display()))
     }
 
     /// A capture from any stream of bytes.
@@ -52,14 +47,12 @@ impl Capture {
     /// # Errors
     /// As [`Capture::open`].
     pub fn from_reader(raw: Box<dyn Read + Send>) -> anyhow::Result<Self> {
-        let (magic, raw) = peek(raw)?;
-        let (magic, plain) = if magic.starts_with(&GZIP_MAGIC) {
-            peek(Box::new(flate2::read::MultiGzDecoder::new(raw)))?
-        } else if magic.starts_with(&ZSTD_MAGIC) {
-            peek(Box::new(zstd::stream::read::Decoder::new(raw)?))?
-        } else {
-            (magic, raw)
-        };
+        let (magic, plain) = unpack(raw)?;
+        Self::of(magic, plain)
+    }
+
+    /// A capture whose first bytes are known.
+    fn of(magic: [u8; 4], plain: Box<dyn Read + Send>) -> anyhow::Result<Self> {
         if PACKET_MAGICS.contains(&magic) {
             return Ok(Self::Packets(PacketCapture {
                 reader: Reader::new(),
@@ -80,6 +73,69 @@ impl Capture {
             seq: 0,
             ended: false,
         }))
+    }
+}
+
+/// What `corelane replay` reads.
+pub enum Recording {
+    /// A capture.
+    Capture(Capture),
+    /// Lines of text.
+    Lines(LineFile),
+}
+
+impl Recording {
+    /// Opens a capture or, if its first bytes are of none, lines of text; `-` is standard input.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let (magic, source) = unpack(open_raw(path)?)?;
+        let is_capture = PACKET_MAGICS.contains(&magic) || magic[0] == 0 && magic != [0; 4];
+        if is_capture {
+            let capture = Capture::of(magic, source);
+            return Ok(Self::Capture(
+                capture.with_context(|| format!("capture {}", path.display()))?,
+            ));
+        }
+        Ok(Self::Lines(LineFile { source, chunk: chunk() }))
+    }
+}
+
+/// Lines of text, as pieces that end anywhere.
+pub struct LineFile {
+    source: Box<dyn Read + Send>,
+    chunk: Box<[u8]>,
+}
+
+impl LineFile {
+    /// The next piece; empty at the end.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn next_piece(&mut self) -> io::Result<&[u8]> {
+        let count = self.source.read(&mut self.chunk)?;
+        Ok(&self.chunk[..count])
+    }
+}
+
+fn open_raw(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path);
+    Ok(Box::new(file.with_context(|| format!("cannot open capture {}", path.display()))?))
+}
+
+/// A stream of bytes, unpacked if it is packed, and its first four.
+fn unpack(raw: Box<dyn Read + Send>) -> io::Result<([u8; 4], Box<dyn Read + Send>)> {
+    let (magic, raw) = peek(raw)?;
+    if magic.starts_with(&GZIP_MAGIC) {
+        peek(Box::new(flate2::read::MultiGzDecoder::new(raw)))
+    } else if magic.starts_with(&ZSTD_MAGIC) {
+        peek(Box::new(zstd::stream::read::Decoder::new(raw)?))
+    } else {
+        Ok((magic, raw))
     }
 }
 

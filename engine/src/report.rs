@@ -7,7 +7,8 @@
 //! ```
 //! use corelane::report::{Counts, FeedReport, RunReport};
 //! let counters = Counts::from_iter([("packets", 10), ("messages", 350), ("gaps", 0)]);
-//! let feed = FeedReport { name: "itch".into(), protocol: "itch50".into(), counters };
+//! let (name, protocol) = ("itch".into(), "itch50".into());
+//! let feed = FeedReport { name, protocol, counters, notes: vec![] };
 //! let report = RunReport { wall_ns: 500_000_000, feeds: vec![feed], ..RunReport::default() };
 //! assert_eq!(report.totals().messages, 350);
 //! assert_eq!(report.to_json()["rates"]["messages_per_s"], 700.0);
@@ -94,8 +95,10 @@ pub struct FeedReport {
     /// Its protocol.
     pub protocol: String,
     /// What was counted of it. `packets`, `messages`, `records`, `gaps`, `messages_missing` and
-    /// `restarts` enter the totals.
+    /// `restarts` and `rejected` enter the totals.
     pub counters: Counts,
+    /// What else there is to say, such as why lines were rejected.
+    pub notes: Vec<String>,
 }
 
 /// One ring.
@@ -220,6 +223,8 @@ pub struct Totals {
     pub gaps: u64,
     /// Messages in them.
     pub messages_missing: u64,
+    /// Lines that gave no record.
+    pub lines_rejected: u64,
     /// Records given up because a ring was full.
     pub ring_drops: u64,
     /// Actions that did not reach a sink's receiver.
@@ -232,6 +237,7 @@ impl Totals {
     pub const fn is_lossless(&self) -> bool {
         self.kernel_drops == 0
             && self.messages_missing == 0
+            && self.lines_rejected == 0
             && self.ring_drops == 0
             && self.sink_drops == 0
     }
@@ -303,6 +309,7 @@ impl RunReport {
             kernel_drops: sockets.map(|socket| socket.kernel_drops).sum(),
             gaps: feeds("gaps"),
             messages_missing: feeds("messages_missing"),
+            lines_rejected: feeds("rejected"),
             ring_drops: self.rings.iter().map(|ring| ring.dropped).sum(),
             sink_drops: self.sinks.iter().map(|sink| sink.dropped).sum(),
         }

@@ -16,9 +16,12 @@ use corelane::journal::{JournalConfig, JournalReader, JournalWriter, Tail, shard
 use corelane::latency::LatencyCollector;
 use corelane::ring::{self, RecordConsumer, RecordProducer};
 use corelane::shard::{Shard, ShardConfig};
+use corelane_feeds::declared::{ColumnSpec, Declared};
 use corelane_feeds::feed::{Feed, FeedConfig, Protocol, Transport};
 use corelane_feeds::record::{Record, StreamId};
+use corelane_feeds::schema::SqlType;
 use corelane_feeds::streams::itch::OrderExecuted;
+use corelane_feeds::text::{Format, TextConfig, TextFeed};
 use corelane_feeds::units::{Nanos, Qty32, Seq};
 use corelane_strategies::action::Order;
 use corelane_strategies::book::{L3Books, L3Options};
@@ -197,6 +200,37 @@ fn a_session_passes_without_touching_the_heap() {
     let entries = reader.by_ref().inspect(|entry| assert!(entry.is_ok())).count() as u64;
     assert_eq!(entries, end.counters.records + end.counters.actions);
     assert_eq!(reader.tail(), Some(Tail::Closed));
+}
+
+/// Lines, well formed or not, in pieces that cut them, become records without the heap.
+#[test]
+fn lines_pass_without_touching_the_heap() {
+    let columns = [
+        ColumnSpec::new("account", SqlType::BigInt),
+        ColumnSpec::new("amount", SqlType::Decimal(2)),
+        ColumnSpec::new("country", SqlType::Char(2)),
+        ColumnSpec::new("ts", SqlType::Timestamp),
+    ];
+    let mut stream = Declared::new(200, "payments", &columns).unwrap();
+    (stream.key, stream.time) = (vec![0], Some(3));
+    let json = concat!(
+        r#"{"account":7,"amount":12.30,"country":"DE","ts":1700000000000000000,"x":{"y":[1]}}"#,
+        "\n",
+        r#"{"account":"8","amount":1.23e1,"country":"\u0041","ts":"2026-11-23T17:36:52Z"}"#,
+        "\n{\"account\":true}\n[\n\n",
+    );
+    let csv = "account,ts,country\n7,1,DE\n7,1,\"D\"\"\"\n7,x,DE\n";
+    for (format, text) in [(Format::Json, json), (Format::Csv, csv)] {
+        let mut feed = TextFeed::new(&TextConfig::new(0, &stream, format));
+        let mut records = 0u64;
+        let calls = sealed(|| {
+            for piece in text.as_bytes().chunks(50).cycle().take(10_000) {
+                feed.bytes(Nanos(1), piece, &mut |_: &Record| records += 1);
+            }
+        });
+        assert!(records > 1_000 && feed.counters().rejected > 1_000, "{records} records");
+        assert_eq!(calls, 0, "{format}");
+    }
 }
 
 #[test]

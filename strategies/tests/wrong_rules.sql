@@ -205,7 +205,9 @@ CREATE STREAM go (a INT)
 ----
 CREATE STREAM a (x INT); CREATE ACTION a (x INT)
 ----
-CREATE ACTION hold (id BIGINT NOT NULL)
+CREATE ACTION hold (payment BIGINT NOT NULL)
+----
+CREATE ACTION hold (id BIGINT, seq BIGINT)
 ----
 CREATE STREAM payments (id BIGINT);
 CREATE RULE r ON paymnts WHEN id > 1 THEN go(id)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use corelane_strategies::registry::Registry;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, FeedKind, Source};
 
 /// Arguments of `corelane check`.
 #[derive(Args, Debug)]
@@ -42,9 +42,20 @@ pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyho
         let source = match &feed.source {
             Source::Lines { lines, .. } => format!("{lines:?}"),
             Source::Soup { connect, .. } => format!("SoupBinTCP {connect}"),
+            Source::Connect(address) => format!("TCP to {address}"),
+            Source::Listen(address) => format!("TCP at {address}"),
             Source::Capture => "captures only".to_owned(),
         };
-        writeln!(out, "feed {}: {} over {}, {source}", feed.name, feed.protocol, feed.transport)?;
+        let name = &feed.name;
+        match &feed.kind {
+            FeedKind::Venue { protocol, transport, .. } => {
+                writeln!(out, "feed {name}: {protocol} over {transport}, {source}")?;
+            }
+            FeedKind::Text(text) => {
+                let (format, stream) = (text.format, &text.stream);
+                writeln!(out, "feed {name}: {format} of stream {stream}, {source}")?;
+            }
+        }
     }
     for stage in chain.stage_names() {
         writeln!(out, "stage {stage}")?;

@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::{Args, ValueEnum};
 use corelane_feeds::feed::Protocol;
 use corelane_feeds::schema::{HEADER_FIELDS, Schema};
+use corelane_feeds::text::Format;
 use corelane_strategies::registry::Registry;
 use corelane_strategies::rules::FUNCTIONS;
 
@@ -40,6 +41,9 @@ pub fn run(args: &ListArgs, registry: &Registry, out: &mut impl Write) -> anyhow
         Topic::Feeds => {
             for name in Protocol::NAMES {
                 writeln!(out, "{name}")?;
+            }
+            for (name, _) in Format::NAMES {
+                writeln!(out, "{name}  lines of a declared stream")?;
             }
         }
         Topic::Streams => {

@@ -15,9 +15,13 @@ use crate::run::{Input, RunOptions, Speed, execute};
 pub struct ReplayArgs {
     /// The configuration
     config: PathBuf,
-    /// The capture: pcap, pcapng or BinaryFILE, plain, gzip or zstd; `-` for standard input
-    #[arg(long, alias = "capture", value_name = "FILE")]
+    /// A capture (pcap, pcapng, BinaryFILE) or lines of text, plain, gzip or zstd; `-` for standard
+    /// input
+    #[arg(long, visible_alias = "input", alias = "capture", value_name = "FILE")]
     pcap: PathBuf,
+    /// Whose lines they are, if the configuration has several feeds of lines
+    #[arg(long, value_name = "NAME")]
+    feed: Option<String>,
     /// `original`, a factor as `10` or `0.5`, or `max`
     #[arg(long, default_value = "max", value_parser = speed)]
     speed: Speed,
@@ -46,7 +50,8 @@ fn speed(text: &str) -> Result<Speed, String> {
 pub fn run(args: &ReplayArgs, registry: &Registry, out: &mut impl Write) -> anyhow::Result<()> {
     let config = Config::load(&args.config, registry)?;
     let input = Input::Capture { path: args.pcap.clone(), speed: args.speed };
-    let options = RunOptions { stop: stop_on_signals()?, ..RunOptions::default() };
+    let lines_of = args.feed.clone();
+    let options = RunOptions { stop: stop_on_signals()?, lines_of, ..RunOptions::default() };
     let outcome = execute(&config, registry, &input, &options)?;
     conclude(&config, outcome, args.json, out)
 }

@@ -51,6 +51,7 @@ pub fn run(args: &RunArgs, registry: &Registry, out: &mut impl Write) -> anyhow:
         idle_exit_ns: args.idle_exit.unwrap_or(0),
         duration_ns: args.duration.unwrap_or(0),
         ready_file: args.ready_file.clone(),
+        lines_of: None,
     };
     let outcome = execute(&config, registry, &Input::Live, &options)?;
     conclude(&config, outcome, args.json, out)

@@ -4,10 +4,11 @@
 
 use std::fmt::{self, Display};
 
+use corelane_feeds::text::Format;
 use corelane_strategies::registry::ParamValue;
 
 use super::value::Keyword;
-use super::{Config, FeedSection, SinkSection, SinkTarget, Source, StrategySection};
+use super::{Config, FeedKind, FeedSection, SinkSection, SinkTarget, Source, StrategySection};
 
 /// A TOML basic string.
 fn quoted(text: impl Display) -> String {
@@ -56,7 +57,14 @@ impl Display for Config {
 
 fn write_feed(f: &mut fmt::Formatter<'_>, feed: &FeedSection) -> fmt::Result {
     writeln!(f, "\n[[feed]]\nname = {}", quoted(&feed.name))?;
-    writeln!(f, "protocol = \"{}\"", feed.protocol)?;
+    writeln!(f, "protocol = \"{}\"", feed.kind.name())?;
+    if let FeedKind::Text(text) = &feed.kind {
+        writeln!(f, "stream = {}", quoted(&text.stream))?;
+        if text.format == Format::Csv {
+            let separator = quoted(char::from(text.separator));
+            writeln!(f, "header = {}\nseparator = {separator}", text.header)?;
+        }
+    }
     match &feed.source {
         Source::Lines { lines, interface, sender } => {
             let quoted_lines: Vec<String> = lines.iter().map(quoted).collect();
@@ -75,11 +83,15 @@ fn write_feed(f: &mut fmt::Formatter<'_>, feed: &FeedSection) -> fmt::Result {
             }
             writeln!(f, "session = {}", quoted(session))?;
         }
+        Source::Connect(address) => writeln!(f, "connect = {}", quoted(address))?,
+        Source::Listen(address) => writeln!(f, "listen = {}", quoted(address))?,
         Source::Capture => {}
     }
     writeln!(f, "reactor = {}\nrcvbuf = {}", feed.reactor, feed.rcvbuf_bytes)?;
-    writeln!(f, "midnight = {}", midnight(feed.midnight.0))?;
-    writeln!(f, "hold_max = {}\ntick = \"{}ns\"", feed.hold_max, feed.tick_ns)
+    if let FeedKind::Venue { midnight: at, hold_max, .. } = &feed.kind {
+        writeln!(f, "midnight = {}\nhold_max = {hold_max}", midnight(at.0))?;
+    }
+    writeln!(f, "tick = \"{}ns\"", feed.tick_ns)
 }
 
 /// A TOML date-time in UTC.

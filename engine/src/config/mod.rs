@@ -6,18 +6,22 @@
 
 mod echo;
 mod read;
+mod streams;
 pub mod value;
 
 use anyhow::Context;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use corelane_feeds::feed::{Protocol, Transport};
 use corelane_feeds::sequence;
+use corelane_feeds::text::Format;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action;
 use corelane_strategies::registry::{Params, Registry};
-use corelane_strategies::rules::RuleSet;
+use corelane_strategies::rules::{DeclaredStream, RuleSet};
 
 use crate::reactor::{BackendKind, Waiting};
 
@@ -116,8 +120,60 @@ pub enum Source {
         /// The session to ask for; blank for the current one.
         session: String,
     },
+    /// A TCP server that sends lines.
+    Connect(SocketAddr),
+    /// TCP clients that send lines, one at a time.
+    Listen(SocketAddr),
     /// Nothing live: only `replay` feeds it.
     Capture,
+}
+
+/// What a feed's messages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedKind {
+    /// A venue's messages.
+    Venue {
+        /// What they are.
+        protocol: Protocol,
+        /// What carries them.
+        transport: Transport,
+        /// Midnight of the session's day, for protocols whose times count from it.
+        midnight: Nanos,
+        /// Packets held while another line may still fill a gap.
+        hold_max: usize,
+    },
+    /// Lines of a declared stream.
+    Text(TextSection),
+}
+
+/// What is special to a feed of lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextSection {
+    /// How they are written.
+    pub format: Format,
+    /// The stream that rule files declare.
+    pub stream: String,
+    /// Whether the first line of a CSV names the columns.
+    pub header: bool,
+    /// What stands between two values of a CSV.
+    pub separator: u8,
+}
+
+impl FeedKind {
+    /// The protocol as a configuration spells it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Venue { protocol, .. } => protocol.to_string(),
+            Self::Text(text) => text.format.to_string(),
+        }
+    }
+
+    /// Whether its messages are a venue's, by this protocol.
+    #[must_use]
+    pub fn is(&self, wanted: Protocol) -> bool {
+        matches!(self, Self::Venue { protocol, .. } if *protocol == wanted)
+    }
 }
 
 /// `[[feed]]`: one sequenced source.
@@ -126,19 +182,13 @@ pub struct FeedSection {
     /// Names it in reports.
     pub name: String,
     /// What its messages are.
-    pub protocol: Protocol,
-    /// What carries them.
-    pub transport: Transport,
+    pub kind: FeedKind,
     /// Where it comes from.
     pub source: Source,
     /// Which reactor owns it.
     pub reactor: usize,
     /// Receive buffer to ask for, bytes.
     pub rcvbuf_bytes: u64,
-    /// Midnight of the session's day, for protocols whose times count from it.
-    pub midnight: Nanos,
-    /// Packets held while another line may still fill a gap.
-    pub hold_max: usize,
     /// Inject a tick after so much silence; 0 never.
     pub tick_ns: u64,
 }
@@ -237,9 +287,18 @@ pub struct Config {
     pub sinks: Vec<SinkSection>,
     /// `[report]`.
     pub report: ReportSection,
+    /// Where in the text each feed names its stream, if it does.
+    pub(crate) stream_places: Vec<Range<usize>>,
 }
 
 impl Config {
+    /// The declared stream of a name.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Option<&Arc<DeclaredStream>> {
+        let all = self.rule_set.declared_streams().iter();
+        all.into_iter().find(|stream| stream.declared.schema.name.eq_ignore_ascii_case(name))
+    }
+
     /// Reads a configuration from its text; `path` names it in messages. Rule files are not read.
     ///
     /// # Errors
@@ -262,6 +321,7 @@ impl Config {
                 .with_context(|| format!("cannot read rules {file}"))?;
             config.rule_set.add(&file, &section.text)?;
         }
+        streams::check(&config, &path.display().to_string(), &text)?;
         let known = |name: &String| {
             let declared = config.rule_set.declared().iter();
             declared.chain(action::ALL).any(|schema| schema.name == name)

@@ -2,12 +2,13 @@
 //!
 //! Invariant: what this returns is complete and consistent (see the parent module).
 
+mod feed;
+
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use corelane_feeds::feed::{Protocol, Transport};
-use corelane_feeds::units::Nanos;
 use corelane_strategies::registry::{ParamValue, Params, Registry};
 use corelane_strategies::rules::RuleSet;
 use toml::Spanned;
@@ -15,11 +16,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::reactor::{BackendKind, Waiting};
 
-use super::value::{Bytes, DurationNs, FromValue, Table, parse_duration_ns};
+use super::value::{Bytes, FromValue, Table, parse_duration_ns};
 use super::{
-    Config, EngineConfig, FEEDS_MAX, FeedSection, JournalSection, LINES_MAX, ReportSection,
-    RulesSection, STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, Source, StrategySection,
-    THREADS_MAX, Topology,
+    Config, EngineConfig, FEEDS_MAX, FeedSection, JournalSection, ReportSection, RulesSection,
+    STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, StrategySection, THREADS_MAX, Topology,
 };
 use corelane_strategies::diagnostics::{Diagnostics, TextError as ConfigError, nearest};
 
@@ -28,8 +28,6 @@ const ORDERS_MAX: usize = 1 << 20;
 const RING_SLOTS: usize = 65_536;
 const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
-const RCVBUF_BYTES: u64 = 32 << 20;
-const HOLD_MAX: usize = 1_024;
 const SINK_BUFFER_BYTES: u64 = 16 << 20;
 
 pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config, ConfigError> {
@@ -47,9 +45,10 @@ pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config
     let name = root.or("name", "corelane".to_owned());
     let engine = read_engine(root.table("engine"));
     let rules = read_rules(&mut root);
-    let config = Config {
+    let mut stream_places = Vec::new();
+    let mut config = Config {
         journal: read_journal(root.table("journal"), &name),
-        feeds: read_feeds(&mut root, &engine),
+        feeds: read_feeds(&mut root, &engine, &mut stream_places),
         strategies: read_strategies(&mut root, registry),
         sinks: read_sinks(&mut root, !rules.is_empty()),
         rules,
@@ -57,7 +56,9 @@ pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config
         report: read_report(root.table("report")),
         name,
         engine,
+        stream_places: Vec::new(),
     };
+    config.stream_places = stream_places;
     root.finish();
     diagnostics.into_inner().into_result(path, text)?;
     Ok(config)
@@ -138,7 +139,12 @@ fn read_journal(table: Option<Table<'_>>, name: &str) -> JournalSection {
     journal
 }
 
-fn read_feeds(root: &mut Table<'_>, engine: &EngineConfig) -> Vec<FeedSection> {
+/// The feeds; `places` says where each names its stream.
+fn read_feeds(
+    root: &mut Table<'_>,
+    engine: &EngineConfig,
+    places: &mut Vec<Range<usize>>,
+) -> Vec<FeedSection> {
     let tables = root.tables("feed");
     if tables.is_empty() {
         root.report(0..0, "a run needs at least one [[feed]]", "none in this file");
@@ -149,7 +155,8 @@ fn read_feeds(root: &mut Table<'_>, engine: &EngineConfig) -> Vec<FeedSection> {
             table.report(table.span(), format!("at most {FEEDS_MAX} feeds"), "one too many");
             break;
         }
-        let feed = read_feed(&mut table, i, engine);
+        let (feed, place) = feed::read(&mut table, i, engine);
+        places.push(place);
         if feeds.iter().any(|other| other.name == feed.name) {
             let title = format!("two feeds are called `{}`", feed.name);
             table.report(table.span(), title, "the second one");
@@ -158,28 +165,6 @@ fn read_feeds(root: &mut Table<'_>, engine: &EngineConfig) -> Vec<FeedSection> {
         table.finish();
     }
     feeds
-}
-
-fn read_feed(table: &mut Table<'_>, index: usize, engine: &EngineConfig) -> FeedSection {
-    let protocol = named(table, "protocol", Protocol::NAMES)
-        .map_or_else(|| Protocol::Itch50, |name| name.parse().unwrap_or(Protocol::Itch50));
-    let soup = table.optional::<SocketAddr>("connect");
-    let standard = match protocol {
-        Protocol::Itch50 if soup.is_some() => Transport::SoupBinTcp,
-        Protocol::Itch50 => Transport::MoldUdp64,
-        Protocol::IexDeep10 | Protocol::IexTops16 => Transport::IexTp,
-    };
-    FeedSection {
-        name: table.or("name", format!("feed{index}")),
-        protocol,
-        transport: standard,
-        source: read_source(table, soup),
-        reactor: bounded(table, "reactor", 0, 0..=engine.reactors - 1),
-        rcvbuf_bytes: table.or("rcvbuf", Bytes(RCVBUF_BYTES)).0,
-        midnight: table.or("midnight", Midnight(0)).into(),
-        hold_max: bounded(table, "hold_max", HOLD_MAX, 0..=65_536),
-        tick_ns: table.or("tick", DurationNs(0)).0,
-    }
 }
 
 /// A required key whose value is one of a list of names.
@@ -196,81 +181,6 @@ fn named(table: &mut Table<'_>, key: &'static str, names: &[&'static str]) -> Op
         table.report(found.span(), format!("unknown {key} `{word}`"), label);
     }
     None
-}
-
-fn read_source(table: &mut Table<'_>, soup: Option<Spanned<SocketAddr>>) -> Source {
-    let lines = table.optional::<Vec<SocketAddr>>("lines");
-    let interface = table.optional::<String>("interface").map(Spanned::into_inner);
-    let sender = table.optional::<IpAddr>("sender").map(Spanned::into_inner);
-    let username = table.optional::<String>("username");
-    let password_env = table.optional::<String>("password_env").map(Spanned::into_inner);
-    let session = table.or("session", String::new());
-    match (lines, soup) {
-        (Some(lines), Some(_)) => {
-            table.report(lines.span(), "a feed has either `lines` or `connect`", "both are given");
-            Source::Capture
-        }
-        (Some(lines), None) => {
-            if lines.get_ref().is_empty() || lines.get_ref().len() > LINES_MAX {
-                let title = format!("`lines` must name 1 to {LINES_MAX} addresses");
-                table.report(lines.span(), title, "here");
-            }
-            Source::Lines { lines: lines.into_inner(), interface, sender }
-        }
-        (None, Some(connect)) => {
-            let username = username.map_or_else(String::new, |username| {
-                if username.get_ref().len() > 6 {
-                    let title = "a SoupBinTCP user name has at most 6 characters";
-                    table.report(username.span(), title, "too long");
-                }
-                username.into_inner()
-            });
-            Source::Soup { connect: connect.into_inner(), username, password_env, session }
-        }
-        (None, None) => Source::Capture,
-    }
-}
-
-/// Midnight as a TOML date-time with its offset, in nanoseconds since the epoch.
-struct Midnight(u64);
-
-impl From<Midnight> for Nanos {
-    fn from(midnight: Midnight) -> Self {
-        Nanos(midnight.0)
-    }
-}
-
-impl FromValue for Midnight {
-    const WANTED: &'static str = "a date-time with its offset, as 2019-12-30T00:00:00-05:00";
-    fn from_value(value: &DeValue<'_>) -> Result<Self, String> {
-        let Some(datetime) = value.as_datetime() else {
-            return Err(format!("found {}", value.type_str()));
-        };
-        let (Some(date), Some(time), Some(offset)) =
-            (datetime.date, datetime.time, datetime.offset)
-        else {
-            return Err("date, time and offset are all needed".to_owned());
-        };
-        let minutes = match offset {
-            toml::value::Offset::Z => 0,
-            toml::value::Offset::Custom { minutes } => i64::from(minutes),
-        };
-        let days = days_from_civil(i64::from(date.year), date.month.into(), date.day.into());
-        let hours = i64::from(time.hour);
-        let minute = i64::from(time.minute);
-        let seconds = days * 86_400 + hours * 3_600 + minute * 60 - minutes * 60;
-        let seconds = u64::try_from(seconds).map_err(|_| "before 1970".to_owned())?;
-        seconds.checked_mul(1_000_000_000).map(Self).ok_or_else(|| "too late".to_owned())
-    }
-}
-
-/// Days since 1970-01-01 of a date in the Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 fn read_strategies(root: &mut Table<'_>, registry: &Registry) -> Vec<StrategySection> {

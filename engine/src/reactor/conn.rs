@@ -4,6 +4,7 @@
 //! Down ──backoff over──> Connecting ──writable, no error──> Up ──ended, failed, dropped──> Down
 //!   ^                        └─error or timeout──────────────────────────────────────────> Down
 //! any ──told to stop──> Stopped
+//! listening: Down ──a peer connected──> Up
 //! ```
 //!
 //! Invariant: a socket is in blocking mode once it is up (io_uring ends a receive on a non-blocking
@@ -18,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendFlags, send};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::spec::ConnSpec;
+use super::spec::{ConnSpec, ReactorError};
 use super::{Closed, Counters, SendError};
 
 /// Most bytes that wait for a peer that does not read.
@@ -26,10 +27,15 @@ pub(super) const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// How often connections that are not up, or have bytes unsent, are looked at.
 pub(super) const SERVICE_EVERY: Duration = Duration::from_millis(1);
 
+/// Peers that wait for the one before them to go.
+const BACKLOG: i32 = 16;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Conn {
     spec: ConnSpec,
+    /// Where peers connect to, if it waits for them.
+    listener: Option<Socket>,
     state: State,
     backoff: Duration,
     unsent: Vec<u8>,
@@ -63,10 +69,12 @@ pub(super) struct Conns {
 }
 
 impl Conns {
-    pub(super) fn new(specs: &[ConnSpec]) -> Self {
+    /// Connections that are not up yet; those that wait for peers can be reached from here on.
+    pub(super) fn new(specs: &[ConnSpec]) -> Result<Self, ReactorError> {
         let now = Instant::now();
-        let list = specs.iter().map(|spec| Conn::new(spec.clone(), now)).collect();
-        Self { list, service_at: now, unsettled: !specs.is_empty() }
+        let list: Result<Vec<Conn>, _> =
+            specs.iter().map(|spec| Conn::new(spec.clone(), now)).collect();
+        Ok(Self { list: list?, service_at: now, unsettled: !specs.is_empty() })
     }
 
     /// True when it is time to [`Conns::service`]: never, while all are up and have sent all.
@@ -127,15 +135,24 @@ impl Conns {
     }
 
     pub(super) fn local(&self, conn: usize) -> Option<SocketAddr> {
-        self.list.get(conn)?.socket()?.local_addr().ok()?.as_socket()
+        let conn = self.list.get(conn)?;
+        let socket = conn.socket().or(conn.listener.as_ref())?;
+        socket.local_addr().ok()?.as_socket()
     }
 }
 
 impl Conn {
-    fn new(spec: ConnSpec, now: Instant) -> Self {
+    fn new(spec: ConnSpec, now: Instant) -> Result<Self, ReactorError> {
         let backoff = spec.backoff_min;
         let unsent = Vec::with_capacity(UNSENT_BYTES_MAX);
-        Self { spec, state: State::Down { retry_at: now }, backoff, unsent, generation: 0 }
+        let state = State::Down { retry_at: now };
+        let group = spec.address;
+        let listener = spec.listens.then(|| listen(group)).transpose();
+        let listener = listener.map_err(|source| {
+            let step = "listening";
+            ReactorError::Socket { group, step, source }
+        })?;
+        Ok(Self { spec, listener, state, backoff, unsent, generation: 0 })
     }
 
     /// The socket, if the connection is up.
@@ -167,6 +184,16 @@ impl Conn {
     }
 
     fn start(&mut self, now: Instant, counters: &mut Counters) -> Step {
+        if let Some(listener) = &self.listener {
+            return match accept(listener) {
+                Ok(Some(socket)) => {
+                    self.up(socket, now, counters);
+                    Step::Connected
+                }
+                Ok(None) => Step::Nothing,
+                Err(error) => self.failed(now, &error, counters),
+            };
+        }
         match begin(self.spec.address) {
             Ok(socket) => {
                 let until = now + self.spec.connect_timeout;
@@ -187,12 +214,16 @@ impl Conn {
         }
         let down = State::Down { retry_at: now };
         if let State::Connecting { socket, .. } = std::mem::replace(&mut self.state, down) {
-            self.state = State::Up { socket, since: now };
+            self.up(socket, now, counters);
         }
+        Step::Connected
+    }
+
+    fn up(&mut self, socket: Socket, now: Instant, counters: &mut Counters) {
+        self.state = State::Up { socket, since: now };
         self.generation = self.generation.wrapping_add(1);
         self.unsent.clear();
         counters.connects += 1;
-        Step::Connected
     }
 
     fn failed(&mut self, now: Instant, error: &io::Error, counters: &mut Counters) -> Step {
@@ -219,6 +250,11 @@ impl Conn {
     fn down(&mut self, now: Instant) {
         self.generation = self.generation.wrapping_add(1);
         self.unsent.clear();
+        if self.listener.is_some() {
+            // The next peer need not wait: it is not us who would hammer it.
+            self.state = State::Down { retry_at: now };
+            return;
+        }
         self.state = State::Down { retry_at: now + self.backoff };
         self.backoff = (self.backoff * 2).min(self.spec.backoff_max);
     }
@@ -260,6 +296,30 @@ fn begin(address: SocketAddr) -> io::Result<Socket> {
     match socket.connect(&address.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(socket),
+    }
+}
+
+/// A socket that peers can connect to.
+fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A run that follows another need not wait until the kernel has forgotten its connections.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The next peer that connected, in blocking mode; `None` if there is none.
+fn accept(listener: &Socket) -> io::Result<Option<Socket>> {
+    match listener.accept() {
+        Ok((socket, _)) => {
+            socket.set_nonblocking(false)?;
+            socket.set_tcp_nodelay(true)?;
+            Ok(Some(socket))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -56,7 +56,7 @@ impl SocketBackend {
             sockets: sockets?,
             wants: vec![1; spec.sockets.len()],
             batch: MessageBatch::new(count, spec.payload_bytes()),
-            conns: Conns::new(&spec.conns),
+            conns: Conns::new(&spec.conns)?,
             stream: vec![0; if spec.conns.is_empty() { 0 } else { STREAM_BYTES }].into(),
             waits: PollSet::new(spec.sockets.len() + spec.conns.len()),
             counters: Counters::default(),

@@ -76,11 +76,13 @@ impl SocketSpec {
     }
 }
 
-/// One TCP connection that the reactor makes and keeps making.
+/// One TCP connection that the reactor makes and keeps making, or waits for.
 #[derive(Clone, Debug)]
 pub struct ConnSpec {
-    /// The peer.
+    /// The peer, or where to listen.
     pub address: SocketAddr,
+    /// Wait for a peer to connect, one at a time: the next one is accepted when it has gone.
+    pub listens: bool,
     /// Wait before the first retry; doubles with each, up to `backoff_max`, until a connection
     /// lasts longer than that.
     pub backoff_min: Duration,
@@ -96,10 +98,17 @@ impl ConnSpec {
     pub const fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            listens: false,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
         }
+    }
+
+    /// Waits for peers at an address.
+    #[must_use]
+    pub const fn listening(address: SocketAddr) -> Self {
+        Self { listens: true, ..Self::new(address) }
     }
 }
 

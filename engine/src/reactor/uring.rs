@@ -104,7 +104,7 @@ impl UringBackend {
             datagram_group,
             stream_group,
             sockets,
-            conns: Conns::new(&spec.conns),
+            conns: Conns::new(&spec.conns)?,
             rearm,
             batch_max: spec.batch_max,
             counters: Counters::default(),

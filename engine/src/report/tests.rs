@@ -45,6 +45,7 @@ fn report() -> RunReport {
             name: "itch".into(),
             protocol: "itch50".into(),
             counters: counts(&counters),
+            notes: vec!["rejected line 7".into()],
         }],
         rings: vec![RingReport {
             name: "shard0_egress".into(),

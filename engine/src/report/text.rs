@@ -66,6 +66,7 @@ impl RunReport {
         for feed in &self.feeds {
             writeln!(f, "feed {} ({})", feed.name, feed.protocol)?;
             write_counts(&feed.counters, f)?;
+            feed.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))?;
         }
         for ring in &self.rings {
             let (most, slots) = (grouped(ring.occupancy_max), grouped(ring.slots));
@@ -163,6 +164,7 @@ fn write_losses(totals: &Totals, f: &mut Formatter<'_>) -> fmt::Result {
         (totals.kernel_drops, "datagrams dropped by the kernel"),
         (totals.gaps, "gaps"),
         (totals.messages_missing, "messages missing in gaps"),
+        (totals.lines_rejected, "lines rejected"),
         (totals.ring_drops, "records dropped at full rings"),
         (totals.sink_drops, "actions dropped by sinks"),
     ];

@@ -6,6 +6,7 @@
 use corelane_strategies::chain::Chain;
 
 use super::Outcome;
+use super::intake::FeedEnd;
 use super::service::{Out, PATIENCE};
 use super::threads::ReactorEnd;
 use crate::config::Config;
@@ -19,13 +20,10 @@ use crate::shard::ShardEnd;
 impl Outcome {
     /// Takes over what a reactor counted; hands back what it fed.
     pub(super) fn add_reactor<D>(&mut self, ended: ReactorEnd<D>, config: &Config) -> D {
-        for (index, counters) in ended.feeds {
+        for FeedEnd { index, counters, notes } in ended.feeds {
             let section = &config.feeds[index];
-            self.report.feeds.push(FeedReport {
-                name: section.name.clone(),
-                protocol: section.protocol.to_string(),
-                counters: counters.iter().collect(),
-            });
+            let (name, protocol) = (section.name.clone(), section.kind.name());
+            self.report.feeds.push(FeedReport { name, protocol, counters, notes });
         }
         let number = self.report.reactors.len();
         let counters: Counts = match ended.replay {

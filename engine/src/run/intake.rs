@@ -3,14 +3,15 @@
 //!
 //! Invariant: packets of one feed reach it in the order in which they were handed over.
 
-use corelane_feeds::feed::{Feed, FeedCounters};
 use corelane_feeds::record::{Record, RecordSink};
 use corelane_feeds::units::{Nanos, Seq};
 
+use super::any_feed::AnyFeed;
 use super::router::Router;
 use crate::clock::Clock;
 use crate::latency::{LatencyRecorder, Stage};
-use crate::reactor::{SessionHandler, SessionName};
+use crate::reactor::{Closed, SessionHandler, SessionName};
+use crate::report::Counts;
 use crate::shard::{ActionOut, Shard};
 
 /// Where a reactor's records go: a shard on the same thread, or the rings to several.
@@ -70,11 +71,19 @@ impl Downstream for Router {
 pub(super) struct FeedSlot {
     /// Its number in the configuration.
     pub(super) index: usize,
-    pub(super) feed: Feed,
+    pub(super) feed: AnyFeed,
     /// Inject a tick after so much silence; 0 never.
     pub(super) tick_ns: u64,
     /// When something was last received, or a tick injected.
     pub(super) last: Nanos,
+}
+
+/// What is left of a feed that ended.
+pub(super) struct FeedEnd {
+    /// Its number in the configuration.
+    pub(super) index: usize,
+    pub(super) counters: Counts,
+    pub(super) notes: Vec<String>,
 }
 
 /// Everything between a reactor and downstream.
@@ -120,12 +129,36 @@ impl<D: Downstream> Intake<D> {
         payload: &[u8],
         live: bool,
     ) {
+        let give = |feed: &mut AnyFeed, ts_recv, sink: &mut FirstRecord<'_, D>| {
+            feed.datagram(line, ts_recv, payload, sink);
+        };
+        self.give(slot, ts_kernel, live, give);
+    }
+
+    /// Takes a piece of a stream of lines.
+    fn piece(&mut self, slot: usize, piece: &[u8]) {
+        let give = |feed: &mut AnyFeed, ts_recv, sink: &mut FirstRecord<'_, D>| {
+            if let AnyFeed::Text(feed) = feed {
+                feed.bytes(ts_recv, piece, sink);
+            }
+        };
+        self.give(slot, None, true, give);
+    }
+
+    /// Gives a feed what came for it, and measures.
+    #[inline]
+    fn give(
+        &mut self,
+        slot: usize,
+        ts_kernel: Option<Nanos>,
+        live: bool,
+        give: impl FnOnce(&mut AnyFeed, Nanos, &mut FirstRecord<'_, D>),
+    ) {
         let user = self.clock.now();
-        let ts_recv = ts_kernel.unwrap_or(user);
         let slot = &mut self.feeds[slot];
         let mut sink =
             FirstRecord { downstream: &mut self.downstream, clock: &self.clock, decoded: Nanos(0) };
-        slot.feed.datagram(line, ts_recv, payload, &mut sink);
+        give(&mut slot.feed, ts_kernel.unwrap_or(user), &mut sink);
         let decoded = sink.decoded;
         self.downstream.end_packet();
         slot.last = user;
@@ -151,12 +184,30 @@ impl<D: Downstream> Intake<D> {
     ) {
         let user = self.clock.now();
         let slot = &mut self.feeds[slot];
+        let AnyFeed::Venue(feed) = &mut slot.feed else { return };
         self.downstream.begin(user);
         let ts_recv = ts_recv.unwrap_or(user);
-        slot.feed.message(session, seq, ts_recv, message, &mut self.downstream);
+        feed.message(session, seq, ts_recv, message, &mut self.downstream);
         self.downstream.end_packet();
         slot.last = user;
         self.last_packet = user;
+    }
+
+    /// Delivers the line that the feed at `slot` has read, as received at its event time; the
+    /// packet ends with it if `last`.
+    #[inline]
+    pub(super) fn line(&mut self, slot: usize, first: bool, last: bool) {
+        let slot = &mut self.feeds[slot];
+        let AnyFeed::Text(feed) = &mut slot.feed else { return };
+        if first {
+            slot.last = self.clock.now();
+            self.last_packet = slot.last;
+            self.downstream.begin(slot.last);
+        }
+        feed.deliver(feed.pending_time(), &mut self.downstream);
+        if last {
+            self.downstream.end_packet();
+        }
     }
 
     /// What is periodic and can wait: clock, ticks for silent feeds, figures.
@@ -181,12 +232,10 @@ impl<D: Downstream> Intake<D> {
         self.feeds.iter().all(|slot| slot.feed.has_ended())
     }
 
-    /// A file of messages is over, and with it its session.
-    pub(super) fn end_of_file(&mut self) {
+    /// A file is over, and with it its session.
+    pub(super) fn end_of_file(&mut self, slot: usize) {
         let now = self.clock.now();
-        for slot in &mut self.feeds {
-            slot.feed.end_of_session(now, &mut self.downstream);
-        }
+        self.feeds[slot].feed.end_of_session(now, &mut self.downstream);
         self.downstream.end_packet();
     }
 
@@ -199,9 +248,13 @@ impl<D: Downstream> Intake<D> {
         self.downstream.end_packet();
     }
 
-    /// Every feed's number and counters.
-    pub(super) fn counters(&self) -> Vec<(usize, FeedCounters)> {
-        self.feeds.iter().map(|slot| (slot.index, slot.feed.counters())).collect()
+    /// Every feed's number, counters and notes.
+    pub(super) fn counters(&self) -> Vec<FeedEnd> {
+        let end = |slot: &FeedSlot| {
+            let (counters, notes) = slot.feed.counts();
+            FeedEnd { index: slot.index, counters, notes }
+        };
+        self.feeds.iter().map(end).collect()
     }
 }
 
@@ -213,7 +266,28 @@ impl<D: Downstream> SessionHandler for Intake<D> {
 
     #[inline]
     fn message(&mut self, conn: usize, session: &SessionName, seq: Seq, payload: &[u8]) {
-        self.one_message(self.conns[conn], session, seq, None, payload);
+        let slot = self.conns[conn];
+        match &self.feeds[slot].feed {
+            AnyFeed::Venue(_) => self.one_message(slot, session, seq, None, payload),
+            AnyFeed::Text(_) => self.piece(slot, payload),
+        }
+    }
+
+    fn connected(&mut self, conn: usize) {
+        if let Some(feed) = self.feeds[self.conns[conn]].feed.text() {
+            feed.begin();
+        }
+    }
+
+    fn closed(&mut self, conn: usize, why: Option<Closed>) {
+        let now = self.clock.now();
+        let Some(feed) = self.feeds[self.conns[conn]].feed.text() else { return };
+        match why {
+            Some(Closed::ByPeer) => feed.end(now, &mut self.downstream),
+            Some(Closed::NotConnected(_)) => return,
+            Some(Closed::Failed(_)) | None => feed.cut(),
+        }
+        self.downstream.end_packet();
     }
 
     fn ended(&mut self, conn: usize) {

@@ -8,6 +8,7 @@
 //! Invariant: the same chain, journal and sinks whatever the topology and the input; a capture is
 //! read by one reactor, so that its order is the order of all that follows.
 
+mod any_feed;
 mod collect;
 mod intake;
 pub mod plan;
@@ -42,7 +43,7 @@ pub enum Speed {
 pub enum Input {
     /// The configured sockets and connections.
     Live,
-    /// A capture.
+    /// A capture, or a file of lines.
     Capture {
         /// The file; `-` for standard input.
         path: PathBuf,
@@ -62,6 +63,8 @@ pub struct RunOptions {
     pub idle_exit_ns: u64,
     /// End after so much time; 0 never.
     pub duration_ns: u64,
+    /// Which feed a file of lines is of, if several could be.
+    pub lines_of: Option<String>,
     /// Make this file once everything is open and receiving.
     pub ready_file: Option<PathBuf>,
 }

@@ -7,21 +7,26 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use corelane_feeds::feed::{FeedConfig, Protocol};
+use corelane_feeds::feed::{Feed, FeedConfig, Protocol};
 use corelane_feeds::record::StreamId;
-use corelane_feeds::soupbintcp::{Client, Credentials};
+use corelane_feeds::soupbintcp::{self, Credentials};
 use corelane_feeds::streams::book;
+use corelane_feeds::text::{TextConfig, TextFeed};
 use corelane_strategies::book::{L3Books, L3Options, LevelBooks};
 use corelane_strategies::chain::Chain;
 use corelane_strategies::registry::Registry;
 use corelane_strategies::rules::Rules;
 use corelane_strategies::strategy::Strategy;
 
-use super::soup::SoupClient;
-use crate::config::{Config, FeedSection, SinkFormat, SinkSection, SinkTarget, Source};
+use super::any_feed::AnyFeed;
+use super::soup::{Client, SoupClient};
+use crate::config::{Config, FeedKind, SinkFormat, SinkSection, SinkTarget, Source, TextSection};
 use crate::egress::{EgressSpec, Format, SinkConfig, Target};
 use crate::journal::JournalConfig;
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
+
+/// Bytes of a datagram of text: a jumbo frame.
+const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
 
 /// The chain that a configuration asks for: the books its feeds need, then its strategies.
 ///
@@ -38,7 +43,7 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
     }
     let wanted =
         |stream: StreamId| strategies.iter().any(|strategy| strategy.streams().contains(&stream));
-    let has = |protocol| config.feeds.iter().any(|feed| feed.protocol == protocol);
+    let has = |protocol| config.feeds.iter().any(|feed| feed.kind.is(protocol));
     let mut books: Vec<Box<dyn Strategy>> = Vec::new();
     if has(Protocol::Itch50) {
         let publish_orders = wanted(book::Order::STREAM);
@@ -52,20 +57,33 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
     Ok(Chain::new(books, strategies))
 }
 
-/// How the feed of a section, the `index`th of the configuration, is read.
-#[must_use]
-pub fn feed_config(section: &FeedSection, index: usize) -> FeedConfig {
-    let lines = match &section.source {
-        Source::Lines { lines, .. } => lines.len() as u8,
-        Source::Soup { .. } | Source::Capture => 1,
-    };
-    FeedConfig {
-        feed: index as u8,
-        protocol: section.protocol,
-        transport: section.transport,
-        midnight: section.midnight,
-        lines,
-        hold_max: section.hold_max,
+/// The feed of a section, the `index`th of the configuration.
+///
+/// # Errors
+/// If it is of a stream that no rule file declares.
+pub(super) fn open_feed(config: &Config, index: usize) -> anyhow::Result<AnyFeed> {
+    let section = &config.feeds[index];
+    let feed = index as u8;
+    match &section.kind {
+        &FeedKind::Venue { protocol, transport, midnight, hold_max } => {
+            let lines = match &section.source {
+                Source::Lines { lines, .. } => lines.len() as u8,
+                _ => 1,
+            };
+            let venue = FeedConfig { feed, protocol, transport, midnight, lines, hold_max };
+            Ok(AnyFeed::Venue(Box::new(Feed::new(&venue))))
+        }
+        FeedKind::Text(text) => {
+            let stream = config.stream(&text.stream);
+            let stream = stream.with_context(|| format!("no stream `{}`", text.stream))?;
+            // Datagrams have no first line.
+            let is_stream = !matches!(section.source, Source::Lines { .. });
+            let (format, separator) = (text.format, text.separator);
+            let has_header = text.header && is_stream;
+            let stream = &stream.declared;
+            let text = TextConfig { feed, stream, format, has_header, separator };
+            Ok(AnyFeed::Text(Box::new(TextFeed::new(&text))))
+        }
     }
 }
 
@@ -76,7 +94,7 @@ pub(super) struct Wiring {
     pub(super) sockets: Vec<(usize, u8)>,
     /// Feed of every connection.
     pub(super) conns: Vec<usize>,
-    pub(super) clients: Vec<SoupClient>,
+    pub(super) clients: Vec<Client>,
 }
 
 /// The sockets and connections of a reactor.
@@ -103,6 +121,9 @@ pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
                         None => None,
                     };
                     socket.rcvbuf = usize::try_from(feed.rcvbuf_bytes).unwrap_or(usize::MAX);
+                    if matches!(feed.kind, FeedKind::Text(_)) {
+                        wiring.spec.datagram_bytes_max = TEXT_DATAGRAM_BYTES_MAX;
+                    }
                     wiring.spec.sockets.push(socket);
                     wiring.sockets.push((index, line as u8));
                 }
@@ -119,8 +140,16 @@ pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
                     *place = byte;
                 }
                 let credentials = Credentials::new(username, &password);
-                wiring.clients.push(SoupClient::new(Client::new(credentials, name, 1)));
+                let client = soupbintcp::Client::new(credentials, name, 1);
+                wiring.clients.push(Client::Soup(SoupClient::new(client)));
                 wiring.spec.conns.push(ConnSpec::new(*connect));
+                wiring.conns.push(index);
+            }
+            Source::Connect(address) | Source::Listen(address) => {
+                let mut spec = ConnSpec::new(*address);
+                spec.listens = matches!(feed.source, Source::Listen(_));
+                wiring.clients.push(Client::Plain);
+                wiring.spec.conns.push(spec);
                 wiring.conns.push(index);
             }
             Source::Capture => {}
@@ -199,7 +228,16 @@ pub(super) fn journal_config(config: &Config, dir: &Path, shard: usize) -> Journ
 /// Names what decides: feeds and strategies, and nothing of where things come from or go to.
 fn decision_hash(config: &Config) -> u64 {
     let feeds = config.feeds.iter().map(|feed| {
-        format!("{} {} {} {}\n", feed.name, feed.protocol, feed.midnight.0, feed.hold_max)
+        let (name, protocol) = (&feed.name, feed.kind.name());
+        match &feed.kind {
+            FeedKind::Venue { midnight, hold_max, .. } => {
+                format!("{name} {protocol} {} {hold_max}\n", midnight.0)
+            }
+            FeedKind::Text(text) => {
+                let TextSection { stream, header, separator, .. } = text;
+                format!("{name} {protocol} {stream} {header} {separator}\n")
+            }
+        }
     });
     let strategies = config
         .strategies

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -12,7 +13,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use corelane_feeds::feed::Feed;
 use corelane_feeds::record::Record;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::registry::Registry;
@@ -21,11 +21,11 @@ use super::intake::{Downstream, FeedSlot, Intake, Poll};
 use super::plan;
 use super::router::Router;
 use super::threads::{self, Opened, Orders, ReactorEnd};
-use super::{Input, Outcome, RunOptions};
-use crate::capture_file::Capture;
+use super::{Input, Outcome, RunOptions, Speed};
+use crate::capture_file::{Capture, Recording};
 use crate::cli::exit::Failure;
 use crate::clock::Clock;
-use crate::config::{Config, Source, Topology};
+use crate::config::{Config, FeedKind, Source, Topology};
 use crate::egress::{self, Egress, EgressStats};
 use crate::journal::JournalWriter;
 use crate::latency::LatencyCollector;
@@ -145,11 +145,7 @@ pub fn execute(
     }
     let source = match input {
         Input::Live => None,
-        Input::Capture { path, speed } => Some(Opened {
-            name: format!("capture {}", path.display()),
-            capture: Capture::open(path)?,
-            speed: *speed,
-        }),
+        Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
     if config.journal.enabled {
         plan::keep_earlier_journal(&config.journal.dir)?;
@@ -197,6 +193,43 @@ pub fn execute(
     }
     finish_latency(config, &mut setup.latency, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Opens what is to be replayed, and finds out whose lines it has if it has lines.
+fn open(
+    config: &Config,
+    path: &Path,
+    speed: Speed,
+    options: &RunOptions,
+) -> anyhow::Result<Opened> {
+    let feeds = config.feeds.iter().enumerate();
+    let texts = feeds.filter(|(_, feed)| matches!(feed.kind, FeedKind::Text(_)));
+    let wanted = options.lines_of.as_deref();
+    let texts = texts.filter(|(_, feed)| wanted.is_none_or(|name| feed.name == name));
+    let texts: Vec<usize> = texts.map(|(index, _)| index).collect();
+    // Without a feed of lines it can only be a capture, and what is wrong with it is to be told.
+    let (name, recording) = if texts.is_empty() && wanted.is_none() {
+        (format!("capture {}", path.display()), Recording::Capture(Capture::open(path)?))
+    } else {
+        let recording = Recording::open(path)?;
+        let what = if matches!(recording, Recording::Lines(_)) { "lines" } else { "capture" };
+        (format!("{what} {}", path.display()), recording)
+    };
+    let lines_of = match (&recording, texts.as_slice(), wanted) {
+        (Recording::Capture(_), ..) => 0,
+        (Recording::Lines(_), [index], _) => *index,
+        (Recording::Lines(_), [], Some(name)) => {
+            let what = format!("`{name}` is no feed of lines in this configuration");
+            return Err(Failure::config(what).into());
+        }
+        (Recording::Lines(_), ..) => {
+            let names = texts.iter().map(|&index| config.feeds[index].name.as_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            let what = format!("{name} could be of the feeds {names}: say which with --feed");
+            return Err(Failure::config(what).into());
+        }
+    };
+    Ok(Opened { name, recording, lines_of, speed })
 }
 
 /// Makes the file that says so.
@@ -407,7 +440,7 @@ impl Setup<'_> {
     ) -> anyhow::Result<JoinHandle<anyhow::Result<ReactorEnd<D>>>> {
         let mut orders = self.orders.clone();
         orders.core = core;
-        let mut intake = self.intake(reactor, downstream);
+        let mut intake = self.intake(reactor, downstream)?;
         let name = format!("reactor-{reactor}");
         if let Some(opened) = source {
             let routes = self.routes();
@@ -422,24 +455,22 @@ impl Setup<'_> {
     }
 
     /// The feeds of a reactor; all of them if it reads a capture.
-    fn intake<D>(&mut self, reactor: usize, downstream: D) -> Intake<D> {
+    fn intake<D>(&mut self, reactor: usize, downstream: D) -> anyhow::Result<Intake<D>> {
         let feeds = self.config.feeds.iter().enumerate();
         let own = feeds.filter(|(_, feed)| !self.shape.live || feed.reactor == reactor);
-        let slot = |(index, section): (usize, &crate::config::FeedSection)| FeedSlot {
-            index,
-            feed: Feed::new(&plan::feed_config(section, index)),
-            tick_ns: section.tick_ns,
-            last: Nanos(0),
+        let slot = |(index, section): (usize, &crate::config::FeedSection)| {
+            let feed = plan::open_feed(self.config, index)?;
+            Ok(FeedSlot { index, feed, tick_ns: section.tick_ns, last: Nanos(0) })
         };
-        Intake {
-            feeds: own.map(slot).collect(),
+        Ok(Intake {
+            feeds: own.map(slot).collect::<anyhow::Result<_>>()?,
             sockets: Vec::new(),
             conns: Vec::new(),
             downstream,
             clock: Clock::new(),
             latency: self.latency.recorder(),
             last_packet: Nanos(0),
-        }
+        })
     }
 
     /// Which destination of a capture is which feed's line.

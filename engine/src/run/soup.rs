@@ -1,20 +1,71 @@
-//! The SoupBinTCP client as the reactor's sessions drive it.
+//! What stands at our end of a connection: a SoupBinTCP client, or nobody, as the reactor's
+//! sessions drive it.
 //!
 //! Invariant: adds nothing but names: the protocol's events become the reactor's verdicts.
 
-use corelane_feeds::soupbintcp::{Client, Event};
+use corelane_feeds::soupbintcp::{self, Event};
 use corelane_feeds::units::{Nanos, Seq};
 
 use crate::reactor::{SessionClient, SessionName, Verdict};
 
+/// Our end of a connection.
+#[derive(Debug)]
+pub(super) enum Client {
+    Soup(SoupClient),
+    /// Nobody: bytes are handed on as they come, and nothing is said.
+    Plain,
+}
+
+/// The name of a session whose bytes have none.
+const NAMELESS: &SessionName = b"          ";
+
+impl SessionClient for Client {
+    fn connected(&mut self) {
+        if let Self::Soup(client) = self {
+            client.connected();
+        }
+    }
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8], mut each: impl FnMut(&SessionName, Seq, &[u8])) -> Verdict {
+        match self {
+            Self::Soup(client) => client.bytes(bytes, each),
+            Self::Plain => {
+                each(NAMELESS, Seq(0), bytes);
+                Verdict::Proceed
+            }
+        }
+    }
+
+    fn on_time(&mut self, now: Nanos) -> Verdict {
+        match self {
+            Self::Soup(client) => client.on_time(now),
+            Self::Plain => Verdict::Proceed,
+        }
+    }
+
+    fn output(&self) -> &[u8] {
+        match self {
+            Self::Soup(client) => client.output(),
+            Self::Plain => &[],
+        }
+    }
+
+    fn output_taken(&mut self) {
+        if let Self::Soup(client) = self {
+            client.output_taken();
+        }
+    }
+}
+
 /// A SoupBinTCP client.
 #[derive(Debug)]
-pub(super) struct SoupClient(Client);
+pub(super) struct SoupClient(soupbintcp::Client);
 
 impl SoupClient {
     /// Wraps a client.
     #[must_use]
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: soupbintcp::Client) -> Self {
         Self(client)
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use corelane_feeds::capture::{LinkType, Packet, Payload, Skipped, decode};
-use corelane_feeds::feed::{BINARY_FILE_SESSION, FeedCounters};
+use corelane_feeds::feed::BINARY_FILE_SESSION;
 use corelane_feeds::units::{Nanos, Seq};
 
-use super::intake::{Downstream, Intake};
+use super::intake::{Downstream, FeedEnd, Intake};
 use super::plan::Wiring;
 use super::{ReplayCounters, Speed};
-use crate::capture_file::{Capture, MessageCapture, PacketCapture};
+use crate::capture_file::{Capture, LineFile, MessageCapture, PacketCapture, Recording};
 use crate::reactor::Sessions;
 use crate::reactor::{Backend, Counters, Idle, OpenSocket, Reactor, Waiting};
 use crate::report::SocketReport;
@@ -29,6 +29,8 @@ use crate::sys::affinity;
 const BUSY_ROUNDS: u32 = 512;
 /// Frames of a capture between two such moments.
 const REPLAY_ROUNDS: u32 = 4_096;
+/// Lines of a file that are decided over together.
+const LINES_PACKET: usize = 16;
 /// Records that a shard takes from one ring before the next one has its turn.
 const DRAIN_MAX: usize = 256;
 /// Sleep of a shard that parks: what a lone record waits at most.
@@ -72,7 +74,7 @@ impl Orders {
 /// What a reactor hands back.
 pub(super) struct ReactorEnd<D> {
     pub(super) downstream: D,
-    pub(super) feeds: Vec<(usize, FeedCounters)>,
+    pub(super) feeds: Vec<FeedEnd>,
     pub(super) received: Counters,
     pub(super) sockets: Vec<SocketReport>,
     pub(super) replay: Option<ReplayCounters>,
@@ -156,7 +158,9 @@ fn ends<D: Downstream>(orders: &Orders, intake: &Intake<D>) -> bool {
 pub(super) struct Opened {
     /// What to call it.
     pub(super) name: String,
-    pub(super) capture: Capture,
+    pub(super) recording: Recording,
+    /// Whose lines they are, if it is a file of lines: the number of a feed.
+    pub(super) lines_of: usize,
     pub(super) speed: Speed,
 }
 
@@ -172,13 +176,14 @@ pub(super) fn replay<D: Downstream>(
         let _ = orders.ready.send(Err(error));
         anyhow::bail!("a reactor could not start");
     }
-    let Opened { name, capture, speed } = opened;
+    let Opened { name, recording, lines_of, speed } = opened;
     let _ = orders.ready.send(Ok(name.clone()));
     let (pace, counters) = (Pace { speed, start: None }, ReplayCounters::default());
     let mut replay = Replay { orders, pace, counters, intake, rounds: 0 };
-    let read = match capture {
-        Capture::Packets(packets) => replay.packets(packets, routes),
-        Capture::Messages(messages) => replay.messages(messages),
+    let read = match recording {
+        Recording::Capture(Capture::Packets(packets)) => replay.packets(packets, routes),
+        Recording::Capture(Capture::Messages(messages)) => replay.messages(messages),
+        Recording::Lines(lines) => replay.lines(lines, lines_of),
     };
     let failure = read.context(name).err();
     let Replay { counters, mut intake, .. } = replay;
@@ -235,14 +240,47 @@ impl<D: Downstream> Replay<'_, D> {
             self.intake.one_message(0, BINARY_FILE_SESSION, Seq(seq), Some(ts), message);
         }
         self.counters.cut_bytes = messages.cut_bytes() as u64;
-        self.intake.end_of_file();
+        for slot in 0..self.intake.feeds.len() {
+            self.intake.end_of_file(slot);
+        }
+        Ok(())
+    }
+
+    /// Reads the lines of the feed at `slot`. At full speed a few share a packet, as they do when
+    /// they are received.
+    fn lines(&mut self, mut file: LineFile, slot: usize) -> anyhow::Result<()> {
+        let packet = if self.pace.speed == Speed::Max { LINES_PACKET } else { 1 };
+        let mut pending = 0;
+        loop {
+            let piece = file.next_piece()?;
+            if piece.is_empty() {
+                break;
+            }
+            let mut rest = piece;
+            while let Some(feed) = self.intake.feeds[slot].feed.text()
+                && let Some(behind) = feed.read(rest)
+            {
+                rest = behind;
+                let ts = feed.pending_time();
+                if !self.goes_on(ts) {
+                    return Ok(());
+                }
+                self.counters.frames += 1;
+                pending += 1;
+                self.intake.line(slot, pending == 1, pending == packet);
+                pending %= packet;
+            }
+        }
+        self.intake.end_of_file(slot);
         Ok(())
     }
 
     /// Waits until what was captured at `ts` is due; false if the run is to end before it.
     #[inline]
     fn goes_on(&mut self, ts: Nanos) -> bool {
+        // A line that gave no record has no time.
         if let Speed::Times(times) = self.pace.speed
+            && ts.0 > 0
             && !self.pace.wait(ts, times, &mut self.intake, self.orders)
         {
             return false;

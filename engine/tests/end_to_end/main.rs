@@ -10,3 +10,4 @@ mod same_decisions;
 mod sinks;
 mod soup;
 mod support;
+mod text;

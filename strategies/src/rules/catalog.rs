@@ -23,6 +23,9 @@ const COLUMNS_OFFSET: usize = 48;
 pub const NULLS: &str = "_nulls";
 /// Bytes of a SYMBOL: it is stored as its text, so that equal symbols are equal everywhere.
 const SYMBOL_BYTES: u8 = 16;
+/// What every action's line of JSON says beside the action's columns.
+const OWN_NAMES: [&str; 9] =
+    ["id", "strategy", "stream", "feed", "instrument", "seq", "ts_event", "ts_recv", "ts_sent"];
 /// Numbers of declared actions begin here within the family of actions.
 const DECLARED_FIRST: u16 = 0x80;
 /// The most actions that rule files declare.
@@ -206,9 +209,13 @@ impl Catalog {
         let mut offset = COLUMNS_OFFSET;
         for column in &create.columns {
             let name = column.name.text.to_ascii_lowercase();
-            if fields.iter().any(|field| field.name == name) || name.starts_with('_') {
+            let is_own = OWN_NAMES.contains(&name.as_str());
+            let is_taken = fields.iter().any(|field| field.name == name);
+            if is_own || is_taken || name.starts_with('_') {
                 let title = format!("a column cannot be called `{name}`");
-                diagnostics.push(column.name.span.clone(), title, "taken, or begins with `_`");
+                let label =
+                    if is_own { "every action has it" } else { "taken, or begins with `_`" };
+                diagnostics.push(column.name.span.clone(), title, label);
                 continue;
             }
             if let Some(place) = &column.not_null {

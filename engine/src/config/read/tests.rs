@@ -5,7 +5,7 @@ use corelane_strategies::outbox::Outbox;
 use corelane_strategies::registry::{Factory, ParamDoc, Registry};
 use corelane_strategies::strategy::{StateError, Strategy};
 
-use crate::config::{Config, Source, Topology};
+use crate::config::{Config, FeedKind, Source, Topology};
 
 /// Wants nothing and does nothing: stands for any strategy.
 struct Quiet;
@@ -56,7 +56,8 @@ fn defaults_are_filled_in_and_the_echo_reads_back_the_same() {
     assert_eq!((config.engine.shards, config.engine.reactors), (2, 1));
     let feed = &config.feeds[0];
     assert!(matches!(&feed.source, Source::Lines { lines, .. } if lines.len() == 1));
-    assert_eq!(feed.midnight.0, 1_577_682_000_000_000_000);
+    let FeedKind::Venue { midnight, .. } = feed.kind else { panic!("a venue's feed") };
+    assert_eq!(midnight.0, 1_577_682_000_000_000_000);
     assert_eq!(feed.tick_ns, 1_500_000_000);
     let echo = config.to_string();
     assert_eq!(parse(&echo).unwrap().to_string(), echo);
@@ -109,7 +110,23 @@ fn the_reference_configuration_is_true() {
     assert_eq!(config.engine, bare.engine);
     assert_eq!(config.journal.segment_bytes, bare.journal.segment_bytes);
     assert_eq!(config.feeds[0].rcvbuf_bytes, bare.feeds[0].rcvbuf_bytes);
-    assert_eq!(config.feeds[0].hold_max, bare.feeds[0].hold_max);
+    let hold_max = |config: &Config| match config.feeds[0].kind {
+        FeedKind::Venue { hold_max, .. } => hold_max,
+        FeedKind::Text(_) => 0,
+    };
+    assert_eq!(hold_max(&config), hold_max(&bare));
+
+    // What stands there for a feed of lines reads, too.
+    let begin = text.find("# name = \"payments\"").unwrap();
+    let section = text[begin..].lines().map_while(|line| line.strip_prefix("# "));
+    let other_source = |line: &&str| line.starts_with("connect") || line.starts_with("lines");
+    let keys: Vec<&str> =
+        section.filter(|line| line.contains(" = ") && !other_source(line)).collect();
+    let csv = keys.join("\n").replace("\"json\"", "\"csv\"");
+    let config = Config::parse("csv.toml", &format!("[[feed]]\n{csv}"), &registry).unwrap();
+    let echo = config.to_string();
+    assert_eq!(Config::parse("csv.toml", &echo, &registry).unwrap().to_string(), echo);
+    assert!(echo.contains("separator = \",\"") && echo.contains("listen = "), "{echo}");
 
     for section in ["engine", "journal", "report"] {
         let wrong = format!("[{section}]\nno_such_key = 1\n");

@@ -30,7 +30,7 @@ const PAYMENTS: &str = "
     CREATE STREAM payments (id BIGINT NOT NULL, account BIGINT, country CHAR(2), fee SMALLINT,
         amount DECIMAL(18,2), wait INTERVAL, device SYMBOL, ok BOOLEAN, ts TIMESTAMP(9))
       WITH (key = 'account', time = 'ts', time_unit = 's', lateness = '2s', format = 'json');
-    CREATE ACTION hold (id BIGINT, what VARCHAR(16));
+    CREATE ACTION hold (payment BIGINT, what VARCHAR(16));
 ";
 
 #[test]
@@ -61,7 +61,7 @@ fn nulls_of_a_stream_are_null_in_expressions() {
         "4 none",
         "4 wait",
     ];
-    assert_eq!(run(&set, lines, &["id", "what"]), want);
+    assert_eq!(run(&set, lines, &["payment", "what"]), want);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn windows_see_what_is_known_and_keys_that_are_null() {
         {"id":6,"ts":11,"amount":60}
         {"id":7,"ts":21,"amount":1}
     "#;
-    assert_eq!(run(&set(&rules), lines, &["id", "what"]), ["5 somebody", "6 nobody"]);
+    assert_eq!(run(&set(&rules), lines, &["payment", "what"]), ["5 somebody", "6 nobody"]);
 }
 
 #[test]
@@ -90,7 +90,8 @@ fn what_rules_derive_is_a_stream_like_any_other() {
         "{PAYMENTS}
         CREATE STREAM large (id BIGINT, country VARCHAR(4), tiny TINYINT, seen TIMESTAMP(9))
           WITH (key = 'country', time = 'seen');
-        CREATE ACTION tell (id BIGINT, at TIMESTAMP(9), far BOOLEAN, was TIMESTAMP(9), n BIGINT);
+        CREATE ACTION tell (payment BIGINT, at TIMESTAMP(9), far BOOLEAN, was TIMESTAMP(9),
+          n BIGINT);
         INSERT INTO tell SELECT id, ts_event, tiny IS NULL, seen, count(*) OVER w FROM large
           WINDOW w AS (PARTITION BY country RANGE INTERVAL '1' HOUR PRECEDING);
         INSERT INTO large (id, seen, tiny)
@@ -109,6 +110,6 @@ fn what_rules_derive_is_a_stream_like_any_other() {
         "2 2000000000 1 0 2",
     ];
     let set = set(&rules);
-    assert_eq!(run(&set, lines, &["id", "at", "far", "was", "n"]), want);
+    assert_eq!(run(&set, lines, &["payment", "at", "far", "was", "n"]), want);
     assert!(set.explain().contains("then large"), "{}", set.explain());
 }
