@@ -18,6 +18,7 @@ mod index;
 mod key;
 mod operator;
 mod parse;
+pub mod pattern;
 mod plan;
 mod pool;
 mod program;

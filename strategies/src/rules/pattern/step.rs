@@ -1,0 +1,267 @@
+//! One row and one attempt: which threads take the row, stay or end, and which attempts begin.
+//!
+//! Invariant: threads come out in the order of preferment, and what is worse than a match is gone.
+
+use super::arena::NONE;
+use super::engine::{Now, Patterns};
+use super::program::{Edge, To, WAIT_GAP, Wait};
+use super::runs::Thread;
+use super::spec::{GapMode, Host, Mode, Start};
+
+/// What became of a thread.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub(super) enum Went {
+    /// The next one's turn.
+    On,
+    /// It matched, so that the rest matters no more.
+    Cut,
+}
+
+/// Where a step gathers the best match of an attempt.
+#[derive(Copy, Clone, Default)]
+pub(super) struct Found {
+    pub(super) link: Option<u32>,
+    pub(super) unknown: bool,
+}
+
+impl Patterns {
+    /// Takes a row to every thread of an attempt.
+    pub(super) fn step_attempt(&mut self, at: u32, now: &mut Now<'_>, host: &mut impl Host) {
+        let mut work = std::mem::take(&mut self.work);
+        let key = &mut self.keys.slots[now.key as usize];
+        self.runs.take_threads(at, key, &mut work);
+        self.new_step();
+        let mut found = Found::default();
+        let mut threads = work.iter();
+        for thread in threads.by_ref() {
+            if self.step_thread(thread, now, &mut found, host) == Went::Cut {
+                break;
+            }
+        }
+        for thread in threads {
+            self.arena.release(thread.link);
+        }
+        self.work = work;
+        self.keep(at, found, now.ahead);
+    }
+
+    /// Takes a row to a thread, whose link is given up.
+    fn step_thread(
+        &mut self,
+        thread: &Thread,
+        now: &mut Now<'_>,
+        found: &mut Found,
+        host: &mut impl Host,
+    ) -> Went {
+        let position = self.program.positions[usize::from(thread.position)];
+        let gap = self.program.gaps[usize::from(thread.gap)];
+        let mut guards = gap.unless;
+        if thread.fresh {
+            guards = guards.or(gap.unless_first);
+        }
+        if thread.start_ts != u64::MAX {
+            guards = guards.or(self.spec.poison);
+        }
+        if let Wait::Absence(unless, _) = position.wait {
+            guards = guards.or(unless);
+        }
+        let stays = Thread { fresh: false, ..*thread };
+        if !guards.is_empty() && self.fits_any(now, guards, thread.link, host) {
+            self.arena.release(thread.link);
+            return Went::On;
+        }
+        match position.wait {
+            Wait::Row(var) if self.test(now, var, thread.link, host) => {
+                let row = self.stored(now);
+                let link = self.bind(thread.link, row, var, position.excluded);
+                let start_ts = if thread.start_ts == u64::MAX { now.ts } else { thread.start_ts };
+                let bound = Thread { link, start_ts, ..*thread };
+                let edges = self.program.edges(thread.position);
+                let went = self.follow(edges, &bound, (now.key, now.ts), now.ahead, found, host);
+                self.arena.release(link);
+                if gap.mode == GapMode::Any && went == Went::On {
+                    self.out.push(stays);
+                } else {
+                    self.arena.release(thread.link);
+                }
+                went
+            }
+            Wait::Row(_) if gap.mode != GapMode::Strict => self.stay(stays),
+            Wait::Absence(..) => self.stay(stays),
+            Wait::Row(_) | Wait::End => {
+                self.arena.release(thread.link);
+                Went::On
+            }
+        }
+    }
+
+    /// Another attempt's turn: what was reached and reported before counts no more.
+    pub(super) fn new_step(&mut self) {
+        if !self.merges {
+            self.step += 1;
+        }
+        self.made.clear();
+        while let Some(link) = self.reported.pop() {
+            self.arena.release(link);
+        }
+    }
+
+    /// A link after `parent`, the one that another thread made in this step if there is one: so
+    /// chains of an attempt that bind the same rows to the same variables are one chain.
+    #[inline]
+    fn bind(&mut self, parent: u32, row: u32, var: u8, excluded: bool) -> u32 {
+        let same = |&at: &u32| {
+            let link = &self.arena.links[at as usize];
+            let is_place = link.refs > 0 && link.parent == parent && link.row == row;
+            is_place && link.var == var && link.excluded == excluded
+        };
+        if let Some(at) = self.made.iter().copied().find(same) {
+            self.arena.hold(at);
+            return at;
+        }
+        let at = self.arena.add_link(parent, row, var, excluded);
+        self.made.push(at);
+        at
+    }
+
+    fn stay(&mut self, thread: Thread) -> Went {
+        self.out.push(thread);
+        Went::On
+    }
+
+    /// Goes along the edges from a place; every thread that results holds the link.
+    pub(super) fn follow(
+        &mut self,
+        edges: (u32, u32),
+        from: &Thread,
+        (key, ts): (u32, u64),
+        ahead: u32,
+        found: &mut Found,
+        host: &mut impl Host,
+    ) -> Went {
+        for at in edges.0..edges.1 {
+            let edge = self.program.edge(at);
+            match edge.to {
+                To::Match if self.spec.mode == Mode::All => {
+                    if from.start_ts != u64::MAX || self.spec.show_empty {
+                        self.report_one(key, ts, from.link, ahead, from.unknown, host);
+                    }
+                }
+                To::Match => {
+                    self.arena.hold(from.link);
+                    *found = Found { link: Some(from.link), unknown: from.unknown };
+                    return Went::Cut;
+                }
+                To::Position(position) => self.reach(position, edge, from, ts),
+            }
+        }
+        Went::On
+    }
+
+    /// A thread comes to a position.
+    #[inline]
+    fn reach(&mut self, position: u16, edge: Edge, from: &Thread, ts: u64) {
+        let gaps = self.program.gaps.len();
+        let place = &mut self.seen[usize::from(position) * gaps + usize::from(edge.gap)];
+        let gap = edge.gap;
+        let is_known = |thread: &Thread| {
+            thread.position == position
+                && thread.gap == gap
+                && thread.link == from.link
+                && thread.fresh
+                && thread.since == ts
+        };
+        if *place == self.step {
+            let clean = self.program.positions[usize::from(position)].clean;
+            if (clean && self.spec.mode != Mode::All) || self.out.iter().any(is_known) {
+                return;
+            }
+        }
+        *place = self.step;
+        self.arena.hold(from.link);
+        let (since, losses) = (ts, self.losses);
+        self.out.push(Thread { position, gap, since, losses, fresh: true, next: NONE, ..*from });
+    }
+
+    /// An attempt begins at the row.
+    pub(super) fn begin(&mut self, now: &mut Now<'_>, host: &mut impl Host) -> u32 {
+        self.new_step();
+        let context = self.keys.slots[now.key as usize].recent;
+        let mut found = Found::default();
+        let (from, to) = self.program.starts(now.seq == 0);
+        for at in from..to {
+            let edge = self.program.edge(at);
+            let mut thread = self.unbound(context, now.ts);
+            let went = match edge.to {
+                To::Match => self.follow(
+                    (at, at + 1),
+                    &thread,
+                    (now.key, now.ts),
+                    now.ahead,
+                    &mut found,
+                    host,
+                ),
+                To::Position(position) => {
+                    // The row at which an attempt begins is its first: gaps do not matter yet.
+                    thread.position = position;
+                    self.arena.hold(context);
+                    self.step_thread(&thread, now, &mut found, host)
+                }
+            };
+            if went == Went::Cut {
+                break;
+            }
+        }
+        let is_empty = found.link.is_some_and(|link| !self.arena.is_bound(link));
+        if self.out.is_empty() && found.link.is_none() && !self.spec.show_unmatched {
+            return NONE;
+        }
+        let row = if is_empty || self.spec.show_unmatched { self.stored(now) } else { NONE };
+        let slot = &mut self.keys.slots[now.key as usize];
+        let attempt = self.runs.add(now.key, slot, now.seq);
+        if row != NONE {
+            self.arena.hold_row(row);
+            self.runs.attempts[attempt as usize].row = row;
+        }
+        self.keep(attempt, found, now.ahead);
+        attempt
+    }
+
+    fn unbound(&self, context: u32, ts: u64) -> Thread {
+        Thread {
+            next: NONE,
+            link: context,
+            start_ts: u64::MAX,
+            since: ts,
+            losses: self.losses,
+            position: 0,
+            gap: 0,
+            fresh: true,
+            unknown: false,
+        }
+    }
+
+    /// Begins an attempt that waits for its first row, if the key is to have one.
+    pub(super) fn wait(&mut self, key: u32, ts: u64) {
+        let slot = self.keys.slots[key as usize];
+        let begins = self.spec.start != Start::EveryRow && slot.first == NONE && !slot.done;
+        if !begins || !self.runs.has_room(1, self.program.fan_max) {
+            return;
+        }
+        let (from, to) = self.program.starts(slot.rows == 0);
+        self.out.clear();
+        for at in from..to {
+            let edge = self.program.edge(at);
+            let To::Position(position) = edge.to else { continue };
+            let gap = if edge.gap == 0 { WAIT_GAP } else { edge.gap };
+            self.arena.hold(slot.recent);
+            let thread = self.unbound(slot.recent, ts);
+            self.out.push(Thread { position, gap, fresh: false, ..thread });
+        }
+        if self.out.is_empty() {
+            return;
+        }
+        let attempt = self.runs.add(key, &mut self.keys.slots[key as usize], slot.rows);
+        self.keep(attempt, Found::default(), NONE);
+    }
+}
