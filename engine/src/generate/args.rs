@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::output::{Output, Packets};
+use super::payments::PaymentsArgs;
 use super::session::{Config, DAY_NS, generate};
 use super::truth::{self, About};
 
@@ -22,6 +23,8 @@ pub struct GenerateArgs {
 enum Feed {
     /// A NASDAQ TotalView-ITCH 5.0 session, with layering and stuffing planted in it.
     Itch(ItchArgs),
+    /// A stream of payments, lines of JSON or CSV, with fraud planted in it.
+    Payments(PaymentsArgs),
 }
 
 /// An ITCH 5.0 session.
@@ -90,6 +93,7 @@ impl GenerateArgs {
     pub fn run(self) -> anyhow::Result<()> {
         match self.feed {
             Feed::Itch(args) => args.run(),
+            Feed::Payments(args) => args.run(),
         }
     }
 }
@@ -155,7 +159,7 @@ impl ItchArgs {
 }
 
 /// The truth's place beside a capture.
-fn beside(out: &Path) -> PathBuf {
+pub(super) fn beside(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".truth.json");
     PathBuf::from(name)
@@ -212,7 +216,7 @@ pub(crate) fn duration(text: &str) -> anyhow::Result<u64> {
 
 /// Midnight UTC of a date, in nanoseconds since the epoch. [Hinnant, "chrono-compatible low-level
 /// date algorithms", days_from_civil]
-fn date(text: &str) -> anyhow::Result<u64> {
+pub(super) fn date(text: &str) -> anyhow::Result<u64> {
     let bad = || anyhow::anyhow!("{text:?} is not a date from 1970-01-01 on, YYYY-MM-DD");
     let parts: Vec<u64> =
         text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;

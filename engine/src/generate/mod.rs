@@ -1,4 +1,4 @@
-//! Seeded synthetic sessions: `corelane generate itch`.
+//! Seeded synthetic feeds: `corelane generate itch`, `corelane generate payments`.
 //!
 //! The generator knows nothing of the decoders and books that later read its output: it keeps its
 //! own order book and writes the truth of what it planted beside the capture.
@@ -8,6 +8,7 @@ pub(crate) mod emit;
 mod flow;
 mod market;
 mod output;
+pub mod payments;
 mod plan;
 mod planter;
 pub(crate) mod rng;

@@ -37,10 +37,41 @@ pub(crate) struct Packets {
 }
 
 /// A file, compressed if its name says so.
-enum Encoder {
+pub(super) enum Encoder {
     Plain(File),
     Gzip(flate2::write::GzEncoder<File>),
     Zstd(zstd::Encoder<'static, File>),
+}
+
+impl Encoder {
+    /// Creates `path`, compressed as the last part of its name says.
+    pub(super) fn create(path: &Path, compression: &str) -> anyhow::Result<Self> {
+        let open = || File::create(path);
+        let file = open().with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(match compression {
+            "gz" => Self::Gzip(flate2::GzBuilder::new().write(file, flate2::Compression::fast())),
+            "zst" => Self::Zstd(zstd::Encoder::new(file, 3)?),
+            _ => Self::Plain(file),
+        })
+    }
+
+    /// Closes the file.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => {}
+            Self::Gzip(encoder) => drop(encoder.finish()?),
+            Self::Zstd(encoder) => drop(encoder.finish()?),
+        }
+        Ok(())
+    }
+}
+
+/// A name without what says how it is compressed, and that.
+pub(super) fn compression(name: &str) -> (&str, &str) {
+    match name.rsplit_once('.') {
+        Some((stem, suffix @ ("gz" | "zst"))) => (stem, suffix),
+        _ => (name, ""),
+    }
 }
 
 impl Write for Encoder {
@@ -88,10 +119,7 @@ impl Output {
     /// Creates `path`; its name says format and compression.
     pub(crate) fn create(path: &Path, packets: Packets) -> anyhow::Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let (stem, compression) = match name.rsplit_once('.') {
-            Some((stem, suffix @ ("gz" | "zst"))) => (stem, suffix),
-            _ => (name, ""),
-        };
+        let (stem, compression) = compression(name);
         let pcap = match stem.rsplit_once('.') {
             Some((_, "pcap")) => true,
             Some((_, "itch")) => false,
@@ -100,15 +128,7 @@ impl Output {
                 path.display()
             ),
         };
-        let open = || File::create(path);
-        let file = open().with_context(|| format!("cannot create {}", path.display()))?;
-        let encoder = match compression {
-            "gz" => {
-                Encoder::Gzip(flate2::GzBuilder::new().write(file, flate2::Compression::fast()))
-            }
-            "zst" => Encoder::Zstd(zstd::Encoder::new(file, 3)?),
-            _ => Encoder::Plain(file),
-        };
+        let encoder = Encoder::create(path, compression)?;
         let format =
             if pcap { Format::Pcap(Box::new(Pcap::new(packets))) } else { Format::BinaryFile };
         let writer = BufWriter::with_capacity(BUFFER_BYTES, encoder);
@@ -132,11 +152,7 @@ impl Output {
         if let Some(error) = self.error {
             return Err(error);
         }
-        match self.writer.into_inner().map_err(io::IntoInnerError::into_error)? {
-            Encoder::Plain(_) => {}
-            Encoder::Gzip(encoder) => drop(encoder.finish()?),
-            Encoder::Zstd(encoder) => drop(encoder.finish()?),
-        }
+        self.writer.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         Ok(Written { bytes: self.bytes, datagrams: self.datagrams })
     }
 
