@@ -276,6 +276,10 @@ pub struct RunReport {
     pub strategies: Vec<StrategyReport>,
     /// The rules.
     pub rules: Vec<RuleReport>,
+    /// How often rule files changed and were taken.
+    pub rule_reloads: u32,
+    /// How often they changed and were not, because of a mistake.
+    pub rule_reloads_refused: u32,
     /// The journals.
     pub journals: Vec<JournalReport>,
     /// The sinks.

@@ -34,10 +34,13 @@ mod outlet;
 #[cfg(test)]
 mod tests;
 
+use std::sync::mpsc::{Receiver, Sender};
+
 use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf, RecordSink, Stamp, View};
 use corelane_feeds::streams::sys::RuleChange;
 use corelane_feeds::units::{Char, Nanos};
 use corelane_strategies::chain::Chain;
+use corelane_strategies::rules::Rules;
 
 use crate::clock::Clock;
 use crate::egress::mark;
@@ -104,6 +107,18 @@ struct Timing {
     live: bool,
 }
 
+/// Rules that take the place of those that run.
+pub struct Reload {
+    /// The stage, with nothing in it.
+    pub rules: Box<Rules>,
+    /// Names their text.
+    pub text: u64,
+    /// How often rules were changed, this time included.
+    pub number: u32,
+    /// Takes the old ones, to free them elsewhere.
+    pub old: Sender<Box<Rules>>,
+}
+
 /// Decides over records, one at a time and in order.
 pub struct Shard<O> {
     chain: Chain,
@@ -116,6 +131,7 @@ pub struct Shard<O> {
     marks: bool,
     counters: ShardCounters,
     failure: Option<JournalError>,
+    reloads: Option<Receiver<Reload>>,
     /// Latest event time of a record.
     watermark: Nanos,
 }
@@ -134,6 +150,7 @@ impl<O: ActionOut> Shard<O> {
             marks: config.marks,
             counters: ShardCounters::default(),
             failure: None,
+            reloads: None,
             watermark: Nanos(0),
         }
     }
@@ -149,6 +166,11 @@ impl<O: ActionOut> Shard<O> {
             // A replay decides what the live run decided, however long rules take here.
             self.chain.measure(Box::new(RuleMeter::new(rules)), live);
         }
+    }
+
+    /// Takes other rules from there, in idle moments.
+    pub fn take_rules_from(&mut self, reloads: Receiver<Reload>) {
+        self.reloads = Some(reloads);
     }
 
     /// A packet begins, whose records were decoded at `decoded`. Only needed if the shard measures.
@@ -286,19 +308,43 @@ impl<O: ActionOut> Shard<O> {
         self.outlet.retry();
     }
 
-    /// Suspends a rule by a record, so that it is in the journal at its place.
-    #[cold]
-    fn suspend(&mut self, rule: u32) {
+    /// A record that says that rules change, so that it is in the journal at its place.
+    fn change(&self, what: &str) -> RuleChange {
         let (ts_event, ts_recv) = (self.watermark, self.now());
         let mut change = RuleChange::new(Stamp { ts_event, ts_recv, ..Stamp::default() }, 0);
-        (change.what, change.rule) = (Char::new("suspend"), rule);
+        change.what = Char::new(what);
+        change
+    }
+
+    #[cold]
+    fn suspend(&mut self, rule: u32) {
+        let mut change = self.change("suspend");
+        change.rule = rule;
         self.on_record(change.as_record());
+    }
+
+    #[cold]
+    fn reload(&mut self, mut reload: Reload) {
+        self.take_gathered();
+        let mut change = self.change("reload");
+        (change.reloads, change.text) = (reload.number, reload.text);
+        self.on_record(change.as_record());
+        if self.failure.is_none() {
+            self.chain.replace_rules(&mut *reload.rules);
+        }
+        // Where nobody waits for it any more the run is over.
+        let _ = reload.old.send(reload.rules);
     }
 
     /// For moments without records: moves on what waits and hands over what was measured. Call it
     /// every so often on a busy shard, too.
     pub fn idle(&mut self) {
         self.outlet.retry();
+        if let Some(reloads) = &self.reloads
+            && let Ok(reload) = reloads.try_recv()
+        {
+            self.reload(reload);
+        }
         if let Some(timing) = &mut self.timing {
             timing.clock.sync_if_due();
             timing.recorder.publish_if_due(timing.clock.now());

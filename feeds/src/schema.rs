@@ -120,7 +120,7 @@ impl<const N: usize> FieldType for Char<N> {
 }
 
 /// One field of a stream.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Field {
     /// The column's name.
     pub name: &'static str,
@@ -142,7 +142,7 @@ pub const HEADER_FIELDS: &[Field] = &[
 ];
 
 /// What a stream's records hold.
-#[derive(Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub struct Schema {
     /// The number in every record's header.
     pub stream: StreamId,

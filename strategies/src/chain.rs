@@ -9,6 +9,8 @@
 //! Invariant: a record touches only the stages that want its stream; order of stages and of derived
 //! records is fixed, so the actions of a record are always the same in the same order.
 
+use std::any::Any;
+
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
 use corelane_feeds::streams::book::{Bbo, Order};
 use corelane_feeds::streams::sys::Session;
@@ -129,6 +131,20 @@ impl Chain {
         self.outbox.begin(more as u8);
         self.stages[more].resume(&mut self.outbox);
         Some(self.outbox.actions())
+    }
+
+    /// Puts other rules in the place of those that run; what is in `with` afterwards is the old
+    /// ones. False if there is no stage of rules.
+    pub fn replace_rules(&mut self, with: &mut dyn Any) -> bool {
+        let Some(at) = self.stages.iter().position(|stage| stage.rules() > 0) else { return false };
+        for stream in self.stages[at].streams() {
+            self.routes[usize::from(stream.0)] &= !(1 << at);
+        }
+        let done = self.stages[at].replace(with);
+        for stream in self.stages[at].streams() {
+            self.routes[usize::from(stream.0)] |= 1 << at;
+        }
+        done
     }
 
     /// How many rules the stages have that can be measured.

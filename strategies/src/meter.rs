@@ -11,7 +11,7 @@ pub trait Meter: Send {
     /// A time in nanoseconds, from any start.
     fn now_ns(&self) -> u64;
 
-    /// A rule needed so long for one record.
+    /// The rule of a number needed so long for one record.
     fn record(&mut self, rule: usize, ns: u64);
 
     /// Itself, for the engine that made it.
@@ -21,6 +21,8 @@ pub trait Meter: Send {
 /// What came of one rule.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct RuleTally {
+    /// Its number: what a meter knows it by.
+    pub number: u16,
     /// Its name.
     pub name: &'static str,
     /// `live`, `shadow` or `challenger`.

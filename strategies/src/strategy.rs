@@ -3,6 +3,8 @@
 //! Invariant: what a strategy does depends on the records it was given and its settings alone, and
 //! state is kept per instrument (or per key), so that any number of shards decides the same.
 
+use std::any::Any;
+
 use corelane_feeds::record::{Record, StreamId};
 
 use crate::memory::Memory;
@@ -51,9 +53,15 @@ pub trait Strategy: Send {
     /// ahead or never, and it must decide nothing.
     fn prefetch(&self, _record: &Record, _memory: Memory) {}
 
-    /// For a stage of rules: how many there are to measure. 0 is a stage that is not measured.
+    /// For a stage of rules: one more than their highest number. 0 is a stage that is not measured.
     fn rules(&self) -> usize {
         0
+    }
+
+    /// Changes places with another of its kind, which goes on from its state; false if `with` is
+    /// none.
+    fn replace(&mut self, _with: &mut dyn Any) -> bool {
+        false
     }
 
     /// Measures its rules from now on. `suspends` lets those that ask for it be suspended.

@@ -51,6 +51,7 @@ mod udp;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ pub struct EgressStats {
 pub struct Egress {
     outlets: Vec<Outlet>,
     strategies: Vec<String>,
+    later: Arc<RwLock<Vec<String>>>,
     declared: Vec<&'static Schema>,
     encoded: [Vec<u8>; ENCODINGS],
     merge: Option<Merge>,
@@ -132,6 +134,7 @@ impl Egress {
         let mut egress = Self {
             outlets: Vec::with_capacity(spec.sinks.len()),
             strategies: spec.strategies.clone(),
+            later: Arc::clone(&spec.later),
             declared: spec.declared.clone(),
             encoded: std::array::from_fn(|_| Vec::with_capacity(FRAME_BYTES_MAX)),
             merge: spec.ordered.then(|| Merge::new(spec.shards)),
@@ -260,6 +263,9 @@ impl Egress {
 
     fn dispatch(&mut self, shard: usize, record: &Record) {
         let Some(id) = ActionId::of(record) else { return };
+        if usize::from(id.rule) > self.strategies.len() {
+            self.look_up_names();
+        }
         let now = self.clock.now();
         let mut fresh = [false; ENCODINGS];
         for outlet in &mut self.outlets {
@@ -279,6 +285,16 @@ impl Egress {
             outlet.sink.send(frame, now);
         }
         self.record_latency(shard, record);
+    }
+
+    /// An action of a rule that came after the run had begun.
+    #[cold]
+    fn look_up_names(&mut self) {
+        if let Ok(names) = self.later.read()
+            && names.len() > self.strategies.len()
+        {
+            self.strategies.clone_from(&names);
+        }
     }
 
     fn record_latency(&mut self, shard: usize, record: &Record) {

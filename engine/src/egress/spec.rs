@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
 
 use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
@@ -95,6 +96,8 @@ pub struct EgressSpec {
     pub shards: usize,
     /// Names of the strategies; the first has rule number 1.
     pub strategies: Vec<String>,
+    /// The same with those that came later: looked at for a number that is not among them.
+    pub later: Arc<RwLock<Vec<String>>>,
     /// Actions that rule files declared, beside those that are built in.
     pub declared: Vec<&'static Schema>,
     /// Put the actions of several shards in the order of their causes.
@@ -111,6 +114,7 @@ impl Default for EgressSpec {
             sinks: Vec::new(),
             shards: 1,
             strategies: Vec::new(),
+            later: Arc::default(),
             declared: Vec::new(),
             ordered: false,
             live: true,

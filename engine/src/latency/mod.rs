@@ -49,7 +49,7 @@ use corelane_feeds::units::Nanos;
 pub use collector::LatencyCollector;
 pub use hgrm::write_hgrm;
 pub use recorder::{LatencyRecorder, Sampler};
-pub use rules::RuleMeter;
+pub use rules::{RuleMeter, RuleTimes};
 pub use table::{LatencyTable, StageRow, human_ns};
 
 /// The longest latency that is told apart: a minute.

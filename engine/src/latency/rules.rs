@@ -29,11 +29,36 @@ impl RuleMeter {
         let histogram = Histogram::new_with_bounds(1, NS_MAX, digits).expect("constant bounds");
         Self { clock: Clock::new(), histograms: vec![histogram; rules] }
     }
+}
 
-    /// What it measured, by rule.
+/// What the meters of all shards measured, by number of rule.
+#[derive(Clone, Debug, Default)]
+pub struct RuleTimes {
+    histograms: Vec<Histogram<u32>>,
+}
+
+impl RuleTimes {
+    /// Adds what a meter measured.
+    pub fn add(&mut self, meter: Box<dyn Meter>) {
+        let Ok(meter) = meter.into_any().downcast::<RuleMeter>() else { return };
+        for (number, histogram) in meter.histograms.into_iter().enumerate() {
+            match self.histograms.get_mut(number) {
+                // Both have the same upper bound: adding cannot fail.
+                Some(sum) => drop(sum.add(&histogram)),
+                None => self.histograms.push(histogram),
+            }
+        }
+    }
+
+    /// Adds what others measured.
+    pub fn add_all(&mut self, other: Self) {
+        self.add(Box::new(RuleMeter { clock: Clock::new(), histograms: other.histograms }));
+    }
+
+    /// What was measured of a rule.
     #[must_use]
-    pub fn histograms(&self) -> &[Histogram<u32>] {
-        &self.histograms
+    pub fn of(&self, number: u16) -> Option<&Histogram<u32>> {
+        self.histograms.get(usize::from(number))
     }
 }
 

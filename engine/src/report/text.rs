@@ -90,6 +90,10 @@ impl RunReport {
             write_counts(&strategy.counters, f)?;
         }
         write_rules(&self.rules, f)?;
+        if self.rule_reloads + self.rule_reloads_refused > 0 {
+            let (taken, refused) = (self.rule_reloads, self.rule_reloads_refused);
+            writeln!(f, "rule files changed: taken {taken} times, refused {refused} times")?;
+        }
         for journal in &self.journals {
             writeln!(f, "journal {}", journal.dir)?;
             write_counts(&journal.counters, f)?;

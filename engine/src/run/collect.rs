@@ -11,7 +11,7 @@ use super::service::{Out, PATIENCE};
 use super::threads::ReactorEnd;
 use crate::config::Config;
 use crate::journal::{JournalCounters, shard_dir};
-use crate::latency::RuleMeter;
+use crate::latency::RuleTimes;
 use crate::report::{
     Counts, FeedReport, JournalReport, ReactorReport, RuleReport, ShardReport, StrategyReport,
 };
@@ -53,7 +53,7 @@ impl Outcome {
             ("refused", counters.refused),
         ]);
         let mut stages = stage_counts(&ended.chain);
-        let deciding = config.strategies.len() + usize::from(!config.rule_set.is_empty());
+        let deciding = config.strategies.len() + usize::from(!config.rules.is_empty());
         let books = stages.len() - deciding;
         for (name, counts) in stages.drain(..books) {
             own.0.extend(counts.0.into_iter().map(|(key, n)| (format!("{name}.{key}"), n)));
@@ -66,7 +66,7 @@ impl Outcome {
             counters: own,
         });
         let strategies = config.strategies.iter().map(|s| (s.name.as_str(), s.kind.as_str()));
-        let rules = (!config.rule_set.is_empty()).then_some(("rules", "rules"));
+        let rules = (!config.rules.is_empty()).then_some(("rules", "rules"));
         for (rule, (of, (_, counts))) in strategies.chain(rules).zip(stages).enumerate() {
             let actions = ended.chain.actions_of(rule as u16 + 1);
             self.add_strategy(rule, of, actions, counts);
@@ -89,12 +89,17 @@ impl Outcome {
     /// Adds what one shard's rules came to.
     fn add_rules(&mut self, chain: &mut Chain) {
         let mut tallies = Vec::new();
-        let meter = chain.tallies(&mut |tally| tallies.push(tally));
-        let meter = meter.and_then(|meter| meter.into_any().downcast::<RuleMeter>().ok());
-        let rules = &mut self.report.rules;
-        rules.resize_with(rules.len().max(tallies.len()), RuleReport::default);
-        for (at, tally) in tallies.into_iter().enumerate() {
-            let rule = &mut rules[at];
+        if let Some(meter) = chain.tallies(&mut |tally| tallies.push(tally)) {
+            self.rule_times.add(meter);
+        }
+        for tally in tallies {
+            let known = self.rule_numbers.iter().position(|number| *number == tally.number);
+            let at = known.unwrap_or_else(|| {
+                self.rule_numbers.push(tally.number);
+                self.report.rules.push(RuleReport::default());
+                self.report.rules.len() - 1
+            });
+            let rule = &mut self.report.rules[at];
             tally.name.clone_into(&mut rule.name);
             tally.mode.clone_into(&mut rule.mode);
             rule.against = tally.against.map(str::to_owned);
@@ -104,16 +109,14 @@ impl Outcome {
             rule.over_budget += tally.over_budget;
             rule.budget_ns = tally.budget_ns;
             rule.suspended += u64::from(tally.is_suspended);
-            let Some(measured) = meter.as_ref().and_then(|meter| meter.histograms().get(at)) else {
-                continue;
-            };
-            if self.rule_times.len() <= at {
-                self.rule_times.push(measured.clone());
-            } else {
-                // Both have the same bounds: adding cannot fail.
-                let _ = self.rule_times[at].add(measured);
-            }
-            let times = &self.rule_times[at];
+        }
+    }
+
+    /// Adds how long rules took that ran until they were replaced, and fills in every rule's time.
+    pub(super) fn finish_rules(&mut self, earlier: RuleTimes) {
+        self.rule_times.add_all(earlier);
+        for (rule, number) in self.report.rules.iter_mut().zip(&self.rule_numbers) {
+            let Some(times) = self.rule_times.of(*number) else { continue };
             rule.measured = times.len();
             rule.p50_ns = times.value_at_quantile(0.5);
             rule.p99_ns = times.value_at_quantile(0.99);

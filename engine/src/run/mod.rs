@@ -12,6 +12,7 @@ mod any_feed;
 mod collect;
 mod intake;
 pub mod plan;
+mod reload;
 mod router;
 mod service;
 mod soup;
@@ -21,8 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use hdrhistogram::Histogram;
-
+use crate::latency::RuleTimes;
 use crate::report::RunReport;
 
 pub use plan::build_chain;
@@ -75,7 +75,9 @@ pub struct Outcome {
     /// Every counter and every figure.
     pub report: RunReport,
     /// How long every rule took, over all shards so far.
-    rule_times: Vec<Histogram<u32>>,
+    rule_times: RuleTimes,
+    /// Numbers of the rules in the report.
+    rule_numbers: Vec<u16>,
     /// Why the run ended early: a journal, a capture or a socket that failed on the way.
     pub failure: Option<anyhow::Error>,
 }

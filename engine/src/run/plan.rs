@@ -4,6 +4,7 @@
 
 use std::env;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -19,6 +20,7 @@ use corelane_strategies::rules::Rules;
 use corelane_strategies::strategy::Strategy;
 
 use super::any_feed::AnyFeed;
+use super::reload::Names;
 use super::soup::{Client, SoupClient};
 use crate::config::{Config, FeedKind, SinkFormat, SinkSection, SinkTarget, Source, TextSection};
 use crate::egress::{EgressSpec, Format, SinkConfig, Target};
@@ -38,7 +40,7 @@ pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain
         let built = registry.build(&section.kind, &section.params);
         strategies.push(built.with_context(|| format!("strategy `{}`", section.name))?);
     }
-    if !config.rule_set.is_empty() {
+    if !config.rules.is_empty() {
         strategies.push(Box::new(Rules::new(&config.rule_set)));
     }
     let wanted =
@@ -196,11 +198,13 @@ pub(super) fn egress_spec(
     sinks: Vec<SinkConfig>,
     shards: usize,
     live: bool,
+    names: &Names,
 ) -> EgressSpec {
     EgressSpec {
         sinks,
         shards,
         strategies: deciders(config),
+        later: Arc::clone(names),
         declared: config.rule_set.declared().to_vec(),
         ordered: shards > 1 && !live,
         live,
@@ -209,7 +213,7 @@ pub(super) fn egress_spec(
 }
 
 /// Everything that decides, in the order of its rule numbers: strategies, then rules.
-fn deciders(config: &Config) -> Vec<String> {
+pub(super) fn deciders(config: &Config) -> Vec<String> {
     let strategies = config.strategies.iter().map(|section| section.name.clone());
     strategies.chain(config.rule_set.names().map(str::to_owned)).collect()
 }

@@ -6,9 +6,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use corelane_strategies::registry::Registry;
 
 use super::intake::{Downstream, FeedSlot, Intake, Poll};
 use super::plan;
+use super::reload::{Names, RuleWatch};
 use super::router::Router;
 use super::threads::{self, Opened, Orders, ReactorEnd};
 use super::{Input, Outcome, RunOptions, Speed};
@@ -110,6 +111,9 @@ struct Setup<'a> {
     rings: Vec<Arc<RingStats>>,
     to_egress: Vec<RecordConsumer>,
     orders: Orders,
+    names: Names,
+    /// Of a live run with rule files.
+    rules: Option<RuleWatch>,
 }
 
 type ShardThread = JoinHandle<anyhow::Result<ShardEnd<Out>>>;
@@ -165,21 +169,28 @@ pub fn execute(
         latency.log_to(path).with_context(|| format!("interval log {}", path.display()))?;
     }
     let (rings, to_egress) = (Vec::new(), Vec::new());
-    let mut setup = Setup { config, registry, shape, latency, rings, to_egress, orders };
+    let names: Names = Arc::new(RwLock::new(plan::deciders(config)));
+    let watched = shape.live && !config.rules.is_empty();
+    let rules = watched.then(|| RuleWatch::new(config, Arc::clone(&names)));
+    let mut setup =
+        Setup { config, registry, shape, latency, rings, to_egress, orders, names, rules };
     let mut threads = Threads::default();
     let started = start(&mut setup, source, &mut threads);
     let started = started.and_then(|count| await_ready(&readiness, count));
     let started = started.and_then(|choices| say_ready(choices, options));
     let begun = Instant::now();
-    let logged = started
-        .as_ref()
-        .map_or(Ok(()), |_| supervise(&mut setup.latency, &threads, options, &stop));
+    let logged =
+        started.as_ref().map_or(Ok(()), |_| supervise(&mut setup, &threads, options, &stop));
     // Whatever happened, the threads end in order: journals get closed.
     stop.store(true, Ordering::Relaxed);
     let ended = end(threads, &setup);
     // Why a thread could not start says more than that it ended.
     let choices = started?;
     let mut outcome = ended?;
+    let (times, reloads, refused) = setup.rules.take().map(RuleWatch::finish).unwrap_or_default();
+    outcome.finish_rules(times);
+    outcome.report.rule_reloads = reloads;
+    outcome.report.rule_reloads_refused = refused;
     if let Err(error) = logged {
         outcome.failure.get_or_insert(error);
     }
@@ -305,7 +316,8 @@ fn start(
     let files = plan::sinks(setup.config, true);
     let off_core = if shape.fused { files } else { all_sinks(setup.config) };
     if !setup.to_egress.is_empty() {
-        let spec = plan::egress_spec(setup.config, off_core, shape.shards, shape.live);
+        let spec =
+            plan::egress_spec(setup.config, off_core, shape.shards, shape.live, &setup.names);
         let mut egress = Egress::open(&spec)?;
         egress.measure(setup.latency.recorder());
         let rings = std::mem::take(&mut setup.to_egress);
@@ -396,7 +408,7 @@ impl Setup<'_> {
         let mut out = Out { here: None, shard_egress: None };
         let here = if self.shape.fused { plan::sinks(self.config, false) } else { Vec::new() };
         if !here.is_empty() {
-            let spec = plan::egress_spec(self.config, here, 1, self.shape.live);
+            let spec = plan::egress_spec(self.config, here, 1, self.shape.live, &self.names);
             let mut egress = Egress::open(&spec)?;
             egress.measure(self.latency.recorder());
             out.here = Some(egress);
@@ -428,6 +440,9 @@ impl Setup<'_> {
         let marks = self.shape.shards > 1 && !self.shape.live;
         let mut shard = Shard::new(chain, journal, out, ShardConfig { on_full, marks });
         shard.measure(Clock::new(), self.latency.recorder(), self.shape.live);
+        if let Some(rules) = &mut self.rules {
+            shard.take_rules_from(rules.shard());
+        }
         Ok(shard)
     }
 
@@ -496,7 +511,7 @@ fn await_ready(
 
 /// Collects figures and passes on what ends the run, until the input threads are gone.
 fn supervise(
-    latency: &mut LatencyCollector,
+    setup: &mut Setup<'_>,
     threads: &Threads,
     options: &RunOptions,
     stop: &AtomicBool,
@@ -514,7 +529,10 @@ fn supervise(
         if over || options.stop.load(Ordering::Relaxed) {
             stop.store(true, Ordering::Relaxed);
         }
-        latency.collect(clock.now()).context("interval log")?;
+        setup.latency.collect(clock.now()).context("interval log")?;
+        if let Some(rules) = &mut setup.rules {
+            rules.poll();
+        }
         thread::sleep(LOOK_UP);
     }
 }

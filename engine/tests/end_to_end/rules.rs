@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::support::{Side, feed, free_group, generate, live, must, run, text};
+use super::support::{
+    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, live, must,
+    run, text,
+};
 
 const RULES: &str = "
     CREATE ACTION print (symbol SYMBOL, notional DECIMAL(18,2), trades BIGINT, side CHAR(1));
@@ -90,4 +93,59 @@ fn check_shows_what_rules_come_to() {
     }
     let functions = must(side.path(), &["list", "functions"]);
     assert!(functions.contains("count(*) OVER w"), "{functions}");
+}
+
+#[test]
+fn rules_change_while_records_go_on() {
+    let rules = |version: &str| {
+        format!(
+            "CREATE ACTION say (n BIGINT, version CHAR(2));
+             CREATE RULE r ON itch.add_order WHEN TRUE
+               THEN say(count(*) OVER (ROWS UNBOUNDED PRECEDING), '{version}');"
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let group = free_group();
+    let capture = generate(dir.path(), "reload.pcap", group, &[]);
+    let side = Side::new("topology = \"pipelined\"", &feed("itch50", &[group]), &{
+        section(dir.path(), &rules("v1"))
+    });
+    side.replay(&capture, "max");
+    let expected = side.actions();
+    side.clear();
+
+    let file = dir.path().join("rules.sql");
+    // As editors do it: the file is never seen half written.
+    let change = |text: &str| {
+        let new = dir.path().join("new.sql");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, &file).unwrap();
+    };
+    let run = side.start(&["--until-end"]);
+    let to = group.to_string();
+    let publish = ["publish", "--pcap", text(&capture), "--to", &to, "--end", "--rate", "4000"];
+    let publish = Process::spawn(side.path(), corelane(publish));
+    await_some("the first actions", || side.actions().contains("v1").then_some(()));
+    change("CREATE RULE r ON itch.add_order WHEN qtty > 1 THEN say(1, 'v2');");
+    await_some("a refusal", || run.stderr().contains("did you mean `qty`?").then_some(()));
+    change(&rules("v2"));
+    await_some("the change", || run.stderr().contains("1 rules run now").then_some(()));
+    await_some("later actions", || side.actions().contains("v2").then_some(()));
+    publish.done();
+    run.done();
+
+    let (report, actions) = (side.report(), side.actions());
+    if report["totals"]["kernel_drops"] != 0 {
+        println!("skipped, this machine is too busy: datagrams were dropped by the kernel");
+        return;
+    }
+    assert_lossless(&report);
+    // No record is lost and the window goes on: the same numbers under the same ids.
+    assert!(actions.replace("v2", "v1") == expected, "{} bytes", actions.len());
+    let first = actions.find("v2").unwrap();
+    assert!(!actions[first..].contains("v1"), "from one record on");
+    assert_eq!((&report["rule_reloads"], &report["rule_reloads_refused"]), (&1.into(), &1.into()));
+    let journal = side.journal();
+    let entries = ["journal", "inspect", "--entries", "1000000", text(&journal)];
+    assert_eq!(must(side.path(), &entries).matches("sys.rule_change").count(), 1);
 }

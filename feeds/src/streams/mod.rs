@@ -47,7 +47,7 @@ macro_rules! all {
     };
 }
 all! {
-    sys::Session, sys::Gap, sys::Tick, sys::EndOfSession,
+    sys::Session, sys::Gap, sys::Tick, sys::EndOfSession, sys::RuleChange,
     itch::SystemEvent, itch::StockDirectory, itch::TradingAction, itch::RegSho,
     itch::MarketParticipant, itch::MwcbDecline, itch::MwcbStatus, itch::IpoQuotation,
     itch::LuldCollar, itch::OperationalHalt, itch::AddOrder, itch::OrderExecuted,

@@ -6,6 +6,8 @@
 //! room for another action the stage stops where it is and goes on when the actions are gone, so
 //! none is lost.
 
+use std::any::Any;
+
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
 use corelane_feeds::streams::sys::RuleChange;
 use zerocopy::IntoBytes;
@@ -68,6 +70,8 @@ impl Metering {
 /// A rule with its state.
 struct Running {
     name: &'static str,
+    number: u16,
+    text: String,
     operator: Operator,
     own: Own,
     /// The most actions that it takes at once.
@@ -117,6 +121,8 @@ struct Work<'a> {
 /// The stage that runs a rule set.
 pub struct Rules {
     rules: Vec<Running>,
+    /// How many numbers there are for rules.
+    numbers: usize,
     /// What comes from without.
     streams: Vec<StreamId>,
     routes: Routes,
@@ -201,6 +207,7 @@ impl Rules {
         let timed = timed.map(|stream| (*stream, set.lateness(*stream))).collect();
         Self {
             rules,
+            numbers: set.names().count(),
             streams: set.streams().into_iter().chain([RuleChange::STREAM]).collect(),
             routes: Routes::new(set),
             pool,
@@ -212,11 +219,29 @@ impl Rules {
         }
     }
 
+    /// Goes on from the state of an earlier set: of its windows and rules those that are the same.
+    fn take_over(&mut self, earlier: &mut Self) {
+        self.pool.take_over(&mut earlier.pool);
+        self.time.take_over(&earlier.time);
+        for running in &mut self.rules {
+            let mut old = earlier.rules.iter_mut();
+            let Some(old) = old.find(|old| old.number == running.number) else { continue };
+            (running.own.fired, running.own.taken) = (old.own.fired, old.own.taken);
+            running.own.shadowed = old.own.shadowed;
+            if old.text == running.text {
+                running.operator.take_over(&mut old.operator);
+                running.is_suspended = old.is_suspended;
+                running.over_budget = old.over_budget;
+            }
+        }
+    }
+
     /// A record says that rules change.
     #[cold]
     fn change(&mut self, change: &RuleChange) {
         if change.what.as_bytes().starts_with(b"suspend")
-            && let Some(running) = self.rules.get_mut(change.rule as usize)
+            && let mut rules = self.rules.iter_mut()
+            && let Some(running) = rules.find(|running| u32::from(running.number) == change.rule)
         {
             running.is_suspended = true;
         }
@@ -250,18 +275,19 @@ impl Rules {
             && let Some(running) = self.rules.get_mut(rule as usize)
         {
             let (shared, inputs, time) = (&mut self.shared, self.pool.inputs(), &self.time);
-            let work = Work { rule: rule as u16, shared, inputs, time, outbox };
+            let number = running.number;
+            let work = Work { rule: number, shared, inputs, time, outbox };
             if running.is_suspended {
                 at += 1;
                 continue;
             }
             let begun = self.metering.begin();
             let done = running.run(&mut step, record, input, work);
-            if let Some(ns) = self.metering.end(rule as usize, begun)
+            if let Some(ns) = self.metering.end(usize::from(number), begun)
                 && running.spent(ns)
                 && self.metering.suspends
             {
-                self.metering.to_suspend = Some(rule);
+                self.metering.to_suspend = Some(u32::from(number));
             }
             if !done {
                 self.stopped.record.set(record);
@@ -293,6 +319,8 @@ impl Running {
         let key = vec![0; arm.as_ref().map_or(0, Arm::key_words)];
         Self {
             name: rule.name,
+            number: rule.number,
+            text: rule.text.clone(),
             operator: Operator::new(rule, pool),
             own: Own { mode: rule.mode, arm, key, ..Own::default() },
             actions: rule.kind.actions(),
@@ -391,7 +419,14 @@ impl Strategy for Rules {
     }
 
     fn rules(&self) -> usize {
-        self.rules.len()
+        self.numbers
+    }
+
+    fn replace(&mut self, with: &mut dyn Any) -> bool {
+        let Some(new) = with.downcast_mut::<Self>() else { return false };
+        new.take_over(self);
+        std::mem::swap(self, new);
+        true
     }
 
     fn measure(&mut self, meter: Box<dyn Meter>, suspends: bool) {
@@ -399,9 +434,11 @@ impl Strategy for Rules {
     }
 
     fn tallies(&mut self, each: &mut dyn FnMut(RuleTally)) -> Option<Box<dyn Meter>> {
-        for Running { name, own, budget, over_budget, is_suspended, .. } in &self.rules {
+        for running in &self.rules {
+            let Running { name, number, own, budget, over_budget, is_suspended, .. } = running;
             each(RuleTally {
                 name,
+                number: *number,
                 mode: own.mode.name(),
                 against: own.arm.as_ref().and_then(|arm| arm.against),
                 fired: own.fired,

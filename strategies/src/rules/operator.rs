@@ -89,6 +89,14 @@ impl Operator {
         }
     }
 
+    /// Takes over the state of the same rule in an earlier set.
+    pub(super) fn take_over(&mut self, earlier: &mut Self) {
+        match (self, earlier) {
+            // It has none.
+            (Self::Query(_), Self::Query(_)) => {}
+        }
+    }
+
     /// Appends its state.
     pub(super) fn save(&self, _out: &mut Vec<u8>) {
         match self {

@@ -69,10 +69,18 @@ struct Wrong {
 
 type Parsed<T> = Result<T, Wrong>;
 
+/// A statement and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) statement: Statement,
+    /// Bytes of the text.
+    pub(super) span: Range<usize>,
+}
+
 /// Reads every statement of a text. A statement with a mistake is noted and left out, and reading
 /// goes on behind its semicolon.
 #[must_use]
-pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Statement> {
+pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Placed> {
     if text.len() > TEXT_MAX {
         diagnostics.push(0..0, "the file is too large", format!("at most {TEXT_MAX} bytes"));
         return Vec::new();
@@ -108,7 +116,12 @@ pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Statement>
             number,
         };
         match reader.statement() {
-            Ok(statement) => statements.push(statement),
+            Ok(statement) => {
+                let solid = || piece.iter().filter(|token| !is_blank(token));
+                let begin = solid().next().map_or(0, |token| places.bytes(token.span).start);
+                let end = solid().next_back().map_or(begin, |token| places.bytes(token.span).end);
+                statements.push(Placed { statement, span: begin..end });
+            }
             Err(wrong) => diagnostics.push(wrong.span, wrong.title, wrong.label),
         }
     }

@@ -4,6 +4,7 @@
 //! it stands.
 
 mod arm;
+mod follow;
 mod guard;
 mod options;
 mod output;
@@ -18,6 +19,7 @@ use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
 
 pub(super) use arm::Arm;
+pub use follow::CannotFollow;
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
 pub(super) use pool::PoolWindow;
@@ -28,7 +30,7 @@ use options::Options;
 use super::ast::{Name, Statement};
 use super::catalog::{Action, Catalog, DeclaredStream, Stream};
 use super::expr::Typed;
-use super::parse::{Places, parse};
+use super::parse::{Placed, Places, parse};
 use super::program::Program;
 use super::resolve::{Noted, Resolver, Scope};
 use super::types::Type;
@@ -65,6 +67,10 @@ impl Mode {
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) name: &'static str,
+    /// Its number in action ids, counted from the first of the set.
+    pub(super) number: u16,
+    /// The statement that made it.
+    pub(super) text: String,
     pub(super) mode: Mode,
     /// Of a challenger and of the rule that it stands against: the keys on which it acts.
     pub(super) arm: Option<Arm>,
@@ -78,7 +84,8 @@ impl Rule {
     /// A rule with its options.
     fn new(name: &'static str, options: &Options, reads: Vec<StreamId>, kind: Kind) -> Self {
         let Options { mode, budget, .. } = *options;
-        Self { name, mode, arm: None, budget, reads, kind }
+        // Number and text are set by those who know them.
+        Self { name, number: 0, text: String::new(), mode, arm: None, budget, reads, kind }
     }
 }
 
@@ -141,6 +148,8 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     /// The rules' names.
     names: HashSet<&'static str>,
+    /// The name that each number stands for; rules that are gone keep theirs.
+    numbers: Vec<&'static str>,
     /// The windows that the rules look at.
     pub(super) pool: Vec<PoolWindow>,
 }
@@ -161,7 +170,7 @@ impl RuleSet {
         let statements = parse(text, &mut diagnostics);
         let mut next = self.clone();
         let places = Places::new(text);
-        for statement in &statements {
+        for Placed { statement, .. } in &statements {
             match statement {
                 Statement::Action(create) => next.catalog.declare(create, &mut diagnostics),
                 Statement::Stream(create) => {
@@ -170,7 +179,8 @@ impl RuleSet {
                 Statement::Rule(_) | Statement::Insert(_) => {}
             }
         }
-        for statement in &statements {
+        for Placed { statement, span } in &statements {
+            let known = next.rules.len();
             let mut planner =
                 Planner { set: &mut next, places: &places, diagnostics: &mut diagnostics };
             // What went wrong was noted; the other statements are looked at all the same.
@@ -179,15 +189,21 @@ impl RuleSet {
                 Statement::Rule(rule) => planner.rule(rule),
                 Statement::Insert(insert) => planner.insert(insert),
             };
+            let text = text.get(span.clone()).unwrap_or_default();
+            for rule in &mut next.rules[known..] {
+                rule.number = next.numbers.len() as u16;
+                next.numbers.push(rule.name);
+                text.clone_into(&mut rule.text);
+            }
         }
         diagnostics.into_result(path, text)?;
         *self = next;
         Ok(())
     }
 
-    /// The rules' names, in order.
+    /// The rules' names, by number.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.name)
+        self.numbers.iter().copied()
     }
 
     /// How many rules there are.

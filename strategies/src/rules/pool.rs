@@ -48,6 +48,16 @@ impl Pool {
         Self { windows: windows.collect(), inputs: vec![Value::NULL; inputs] }
     }
 
+    /// Takes over the state of every window that an earlier pool has, too.
+    pub(super) fn take_over(&mut self, earlier: &mut Self) {
+        let mut left: Vec<&mut Window> = earlier.windows.iter_mut().collect();
+        for window in &mut self.windows {
+            if let Some(at) = left.iter().position(|old| old.plan.is_same(&window.plan)) {
+                std::mem::swap(&mut window.state, &mut left.swap_remove(at).state);
+            }
+        }
+    }
+
     /// Which input an aggregate of a window is.
     pub(super) fn input(&self, window: usize, aggregate: usize) -> usize {
         self.windows.get(window).map_or(0, |window| window.first) + aggregate

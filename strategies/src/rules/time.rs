@@ -45,4 +45,13 @@ impl Time {
         let known = known.filter(|(id, ..)| *id != Tick::STREAM);
         known.map(|(.., watermark)| *watermark).min().unwrap_or_default()
     }
+
+    /// Goes on from where an earlier one stands.
+    pub(super) fn take_over(&mut self, earlier: &Self) {
+        for (stream, _, watermark) in &mut self.streams {
+            if let Some(known) = earlier.streams.iter().find(|(id, ..)| id == stream) {
+                *watermark = known.2;
+            }
+        }
+    }
 }

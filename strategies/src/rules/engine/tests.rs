@@ -324,3 +324,51 @@ fn rules_that_look_at_the_same_rows_share_a_window() {
     let said = run(&set, &trades, &["what"]);
     assert_eq!(said, ["1", "1", "2", "3", "9"]);
 }
+
+#[test]
+fn what_follows_keeps_the_windows_that_it_still_needs() {
+    let text = |bound: u32, more: &str| {
+        format!(
+            "CREATE ACTION say (what BIGINT);
+             {more}
+             CREATE RULE r ON itch.trade
+                WHEN count(*) OVER (ROWS UNBOUNDED PRECEDING) > {bound}
+                THEN say(count(*) OVER (ROWS UNBOUNDED PRECEDING));"
+        )
+    };
+    let first = set(&text(1, ""));
+    let mut second = set(&text(3, "CREATE RULE new ON itch.trade WHEN qty = 9 THEN say(9);"));
+    second.follow(&first).unwrap();
+    assert_eq!(second.names().collect::<Vec<_>>(), ["r", "new"], "numbers stay");
+    let mut chain = chain(&first);
+    let mut said = Vec::new();
+    for seq in 1..=5 {
+        if seq == 3 {
+            assert!(chain.replace_rules(&mut Rules::new(&second)));
+        }
+        let trade = trade(seq, seq, "A", 1, 9);
+        for action in chain.on_record(trade.record().unwrap()) {
+            let action = action.record().unwrap();
+            said.push((seq, ActionId::of(action).unwrap().rule, column(&second, action, "what")));
+        }
+    }
+    let nine = || "9".to_owned();
+    let expected = [
+        (2, 1, "2".to_owned()),
+        (3, 2, nine()),
+        (4, 2, nine()),
+        (4, 1, "4".to_owned()),
+        (5, 2, nine()),
+        (5, 1, "5".to_owned()),
+    ];
+    assert_eq!(said, expected);
+
+    let refused = |text: &str| set(text).follow(&first).unwrap_err().to_string();
+    let error = refused("CREATE ACTION say (what BIGINT, more BIGINT)");
+    assert!(error.contains("`action.say` was declared, changed or dropped"), "{error}");
+    let error = refused(
+        "CREATE ACTION say (what BIGINT);
+         CREATE RULE b ON book.bbo WHEN bid > 0 THEN say(1)",
+    );
+    assert!(error.contains("no rule read `book.bbo`"), "{error}");
+}

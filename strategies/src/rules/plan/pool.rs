@@ -49,6 +49,22 @@ impl PoolWindow {
         }
     }
 
+    /// Whether its state means the same as another's.
+    pub(in crate::rules) fn is_same(&self, other: &Self) -> bool {
+        let of = |window: &Self| {
+            (
+                window.stream,
+                window.frame,
+                window.keys_max,
+                window.rows_max,
+                window.aggregates.clone(),
+            )
+        };
+        of(self) == of(other)
+            && self.filter_typed == other.filter_typed
+            && (&self.key_typed, &self.args_typed) == (&other.key_typed, &other.args_typed)
+    }
+
     /// One line of an explanation.
     pub(super) fn explain(&self) -> String {
         let bytes = Windows::new(self.spec()).map_or(0, |windows| windows.bytes_max());

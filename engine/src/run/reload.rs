@@ -1,0 +1,162 @@
+//! Rule files that change while a run goes on.
+//!
+//! ```text
+//! file ──> text ──compile──> rule set ──> one stage per shard ──channel──> shard: between packets,
+//!           │ says why not                                                 behind a record of it
+//!           └──────────────> nothing changes       old stage <──channel──┘
+//! ```
+//!
+//! Invariant: everything is read, compiled, allocated and freed here, on the service thread. A file
+//! that does not compile changes nothing. A shard changes rules between two records, which its
+//! journal says by a `sys.rule_change` record.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use corelane_strategies::rules::{RuleSet, Rules};
+use corelane_strategies::strategy::Strategy;
+
+use crate::config::Config;
+use crate::latency::{RuleMeter, RuleTimes};
+use crate::shard::Reload;
+
+/// How often files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Names of strategies and rules by number, the first 1; it only grows.
+pub(super) type Names = Arc<RwLock<Vec<String>>>;
+
+/// When a file was written, and its length.
+type Written = Option<(SystemTime, u64)>;
+
+/// See the [module](self).
+pub(super) struct RuleWatch {
+    files: Vec<(PathBuf, Written)>,
+    set: RuleSet,
+    strategies: usize,
+    names: Names,
+    shards: Vec<Sender<Reload>>,
+    old: (Sender<Box<Rules>>, Receiver<Box<Rules>>),
+    looked: Instant,
+    /// Times of rules that no longer run.
+    pub(super) times: RuleTimes,
+    /// How often rules were changed.
+    pub(super) reloads: u32,
+    /// How often a changed file was refused.
+    pub(super) refused: u32,
+}
+
+fn written(path: &PathBuf) -> Written {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+impl RuleWatch {
+    /// Watches the rule files of a configuration that was loaded a moment ago.
+    pub(super) fn new(config: &Config, names: Names) -> Self {
+        let files = config.rules.iter().map(|rules| (rules.file.clone(), written(&rules.file)));
+        Self {
+            files: files.collect(),
+            set: config.rule_set.clone(),
+            strategies: config.strategies.len(),
+            names,
+            shards: Vec::new(),
+            old: mpsc::channel(),
+            looked: Instant::now(),
+            times: RuleTimes::default(),
+            reloads: 0,
+            refused: 0,
+        }
+    }
+
+    /// The way to another shard.
+    pub(super) fn shard(&mut self) -> Receiver<Reload> {
+        let (sender, receiver) = mpsc::channel();
+        self.shards.push(sender);
+        receiver
+    }
+
+    /// Looks whether a file has changed, if it is time to, and passes its rules on.
+    pub(super) fn poll(&mut self) {
+        while let Ok(mut old) = self.old.1.try_recv() {
+            self.keep_times(&mut old);
+        }
+        if self.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        let mut has_changed = false;
+        for (path, known) in &mut self.files {
+            let now = written(path);
+            // A file that is being replaced may be away for a moment.
+            if now.is_some() && now != *known {
+                *known = now;
+                has_changed = true;
+            }
+        }
+        if !has_changed {
+            return;
+        }
+        match self.reload() {
+            Ok(Some(rules)) => eprintln!("corelane: rules changed: {rules} rules run now"),
+            Ok(None) => {}
+            Err(error) => {
+                self.refused += 1;
+                eprintln!(
+                    "corelane: the changed rules are not taken, the old ones run on: {error:#}"
+                );
+            }
+        }
+    }
+
+    /// Reads the files and passes their rules on; `None` if they are the same as before.
+    fn reload(&mut self) -> anyhow::Result<Option<usize>> {
+        let mut set = RuleSet::new();
+        for (path, _) in &self.files {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            set.add(&name, &text)?;
+        }
+        set.follow(&self.set)?;
+        if set.fingerprint() == self.set.fingerprint() {
+            return Ok(None);
+        }
+        self.reloads += 1;
+        if let Ok(mut names) = self.names.write() {
+            names.truncate(self.strategies);
+            names.extend(set.names().map(str::to_owned));
+        }
+        for shard in &self.shards {
+            let mut rules = Box::new(Rules::new(&set));
+            rules.measure(Box::new(RuleMeter::new(rules.rules())), true);
+            let reload = Reload {
+                rules,
+                text: set.fingerprint(),
+                number: self.reloads,
+                old: self.old.0.clone(),
+            };
+            // A shard that has ended needs none.
+            let _ = shard.send(reload);
+        }
+        self.set = set;
+        Ok(Some(self.set.len()))
+    }
+
+    fn keep_times(&mut self, old: &mut Rules) {
+        if let Some(meter) = old.tallies(&mut |_| {}) {
+            self.times.add(meter);
+        }
+    }
+
+    /// Times of rules that no longer ran at the end.
+    pub(super) fn finish(mut self) -> (RuleTimes, u32, u32) {
+        while let Ok(mut old) = self.old.1.try_recv() {
+            self.keep_times(&mut old);
+        }
+        (self.times, self.reloads, self.refused)
+    }
+}
