@@ -21,109 +21,26 @@
 //! assert_eq!(streams, [0x0001, 0x0101]); // sys.session, itch.system_event
 //! ```
 
+mod config;
 mod held;
-
-use std::fmt;
-use std::str::FromStr;
+mod suspects;
 
 use crate::iex::Iex;
 use crate::iextp;
 use crate::itch50::{Itch50, MessageCounters};
 use crate::moldudp64;
 use crate::record::{FLAG_AFTER_GAP, Record, RecordSink, Stamp, View};
-use crate::sequence::{LineCounters, Place, SESSION_BYTES, SequenceCounters, Sequencer, Verdict};
+use crate::sequence::{
+    LineCounters, Place, SESSION_BYTES, SequenceCounters, Sequencer, Suspicion, Verdict,
+};
 use crate::streams::sys;
 use crate::units::{Char, Nanos, Seq};
+pub use config::{FeedConfig, Protocol, Transport, UnknownName};
 use held::Held;
+use suspects::Suspects;
 
 /// The session name of BinaryFILE captures, which have none of their own.
 pub const BINARY_FILE_SESSION: &[u8; 10] = b"BINARYFILE";
-
-macro_rules! names {
-    ($type:ident, $what:literal: $($variant:ident = $name:literal,)*) => {
-        impl $type {
-            /// Every name, as a configuration spells it.
-            pub const NAMES: &'static [&'static str] = &[$($name),*];
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $name,)* })
-            }
-        }
-        impl FromStr for $type {
-            type Err = UnknownName;
-            fn from_str(text: &str) -> Result<Self, UnknownName> {
-                match text {
-                    $($name => Ok(Self::$variant),)*
-                    _ => Err(UnknownName { what: $what, known: Self::NAMES }),
-                }
-            }
-        }
-    };
-}
-
-/// A name that is none of the known ones.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no known {what}; known are {}", known.join(", "))]
-pub struct UnknownName {
-    what: &'static str,
-    known: &'static [&'static str],
-}
-
-/// What a feed's messages are.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Protocol {
-    /// NASDAQ TotalView-ITCH 5.0.
-    Itch50,
-    /// IEX DEEP 1.0.
-    IexDeep10,
-    /// IEX TOPS 1.6.
-    IexTops16,
-}
-names! { Protocol, "protocol":
-    Itch50 = "itch50", IexDeep10 = "iex-deep10", IexTops16 = "iex-tops16",
-}
-
-/// What carries a feed's messages.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Transport {
-    /// MoldUDP64 datagrams.
-    MoldUdp64,
-    /// IEX-TP datagrams.
-    IexTp,
-    /// A SoupBinTCP stream.
-    SoupBinTcp,
-    /// A file of messages, each behind its two-byte length.
-    BinaryFile,
-}
-names! { Transport, "transport":
-    MoldUdp64 = "moldudp64", IexTp = "iextp", SoupBinTcp = "soupbintcp", BinaryFile = "binaryfile",
-}
-
-/// How to read a feed.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct FeedConfig {
-    /// The feed's number, in every record's header.
-    pub feed: u8,
-    /// What its messages are.
-    pub protocol: Protocol,
-    /// What carries them.
-    pub transport: Transport,
-    /// Midnight of the session's day, for ITCH; 0 lets times count from 1970-01-01.
-    pub midnight: Nanos,
-    /// How many lines carry it, 1 to [`crate::sequence::LINES_MAX`].
-    pub lines: u8,
-    /// Packets held at most while another line may fill a hole.
-    pub hold_max: usize,
-}
-
-impl FeedConfig {
-    /// One line, midnight at 0.
-    #[must_use]
-    pub const fn new(feed: u8, protocol: Protocol, transport: Transport) -> Self {
-        Self { feed, protocol, transport, midnight: Nanos(0), lines: 1, hold_max: 0 }
-    }
-}
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
@@ -152,6 +69,8 @@ counters! {
     records,
     /// Messages that another packet had brought already.
     duplicates,
+    /// Messages that came when the feed had gone past them without them.
+    late,
     /// Holes that no line could fill.
     gaps,
     /// Messages in them.
@@ -194,6 +113,7 @@ pub struct Feed {
     decoder: Decoder,
     sequencer: Sequencer,
     held: Held,
+    suspects: Suspects,
     counters: FeedCounters,
     after_gap: bool,
     ended: bool,
@@ -216,11 +136,15 @@ impl Feed {
             Protocol::IexTops16 => Decoder::Iex(Iex::new(true)),
         };
         let hold_max = if config.lines > 1 { config.hold_max } else { 0 };
+        let is_lossy = matches!(config.transport, Transport::MoldUdp64 | Transport::IexTp);
+        let lines = usize::from(config.lines);
+        let sequencer = if is_lossy { Sequencer::new(lines) } else { Sequencer::of_stream() };
         Self {
             feed: config.feed,
             transport: config.transport,
             decoder,
-            sequencer: Sequencer::new(usize::from(config.lines)),
+            suspects: Suspects::new(sequencer.lines().len()),
+            sequencer,
             held: Held::new(hold_max),
             counters: FeedCounters::default(),
             after_gap: false,
@@ -247,10 +171,14 @@ impl Feed {
             self.counters.heartbeats += 1;
         }
         self.arrive(&place, ts_recv, sink);
+        if !self.suspects.is_empty() {
+            self.settle_suspects(sink);
+        }
         match self.sequencer.verdict(&place) {
             Verdict::Drop => {}
             Verdict::Deliver { skip } => self.deliver(&place, skip, ts_recv, payload, sink),
             Verdict::Ahead => self.ahead(&place, ts_recv, payload, sink),
+            Verdict::Suspect { run } => self.suspects.push(&place, run, ts_recv, payload),
         }
         if !self.held.is_empty() {
             self.drain_held(false, ts_recv, sink);
@@ -280,7 +208,8 @@ impl Feed {
         };
         self.arrive(&place, ts_recv, sink);
         match self.sequencer.verdict(&place) {
-            Verdict::Drop => return,
+            // A stream has no suspects.
+            Verdict::Drop | Verdict::Suspect { .. } => return,
             Verdict::Deliver { .. } => {}
             Verdict::Ahead => self.give_up(seq.0, ts_recv, sink),
         }
@@ -300,6 +229,8 @@ impl Feed {
     /// Delivers what is still held, its holes given up: at the end of a capture or a run.
     pub fn flush(&mut self, ts_recv: Nanos, sink: &mut impl RecordSink) {
         self.drain_held(true, ts_recv, sink);
+        self.sequencer.settle();
+        self.suspects.clear();
     }
 
     /// Time went on in silence: gives shards a `sys.tick` at `now`.
@@ -314,6 +245,7 @@ impl Feed {
     pub fn counters(&self) -> FeedCounters {
         let SequenceCounters {
             duplicates,
+            late,
             gaps,
             messages_missing,
             sessions,
@@ -328,6 +260,7 @@ impl Feed {
         let MessageCounters { unknown_types, short_messages, long_messages } = messages;
         FeedCounters {
             duplicates,
+            late,
             gaps,
             messages_missing,
             sessions,
@@ -383,7 +316,7 @@ impl Feed {
     #[inline]
     fn arrive(&mut self, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
         if !self.held.is_empty() && self.sequencer.changes(place) {
-            self.flush(ts_recv, sink);
+            self.drain_held(true, ts_recv, sink);
         }
         if self.sequencer.arrive(place) {
             self.announce(place, ts_recv, sink);
@@ -453,8 +386,33 @@ impl Feed {
         self.held.give_back(index, bytes);
     }
 
+    /// Delivers suspects that have turned out to be of the present session, and forgets repeats.
+    #[cold]
+    fn settle_suspects(&mut self, sink: &mut impl RecordSink) {
+        for line in 0..self.suspects.lines() {
+            let Some(run) = self.suspects.run(line) else { continue };
+            match self.sequencer.suspicion(line as u8, run) {
+                Suspicion::Open => continue,
+                Suspicion::Repeats => {}
+                Suspicion::Restart => {
+                    while let Some((index, place, bytes, ts)) = self.suspects.take(line) {
+                        match self.sequencer.verdict(&place) {
+                            Verdict::Drop | Verdict::Suspect { .. } => {}
+                            Verdict::Deliver { skip } => {
+                                self.deliver(&place, skip, ts, &bytes, sink);
+                            }
+                            Verdict::Ahead => self.ahead(&place, ts, &bytes, sink),
+                        }
+                        self.suspects.give_back(line, index, bytes);
+                    }
+                }
+            }
+            self.suspects.clear_line(line);
+        }
+    }
+
     fn give_up(&mut self, seq: u64, ts_recv: Nanos, sink: &mut impl RecordSink) {
-        let (first, count) = self.sequencer.give_up(seq);
+        let Some((first, count)) = self.sequencer.give_up(seq) else { return };
         let mut gap = sys::Gap::new(self.stamp(first, ts_recv), 0);
         gap.first = Seq(first);
         gap.count = count;

@@ -6,12 +6,20 @@
 //!
 //! A sequence that goes back to 1 on the line that was beyond it is a restart: a new session under
 //! the same name, neither a duplicate nor merged. Only at the very start of a line, when its
-//! packets so far lack the first, a first packet is late and no restart. Each line counts its own
+//! packets so far lack the first, a first packet is late and no restart. If the restart's first
+//! packets were lost, the ones behind them are suspects ([`Verdict::Suspect`]) until they make a
+//! restart or are repeats, [`RUN_PACKETS`] packets later at most. Each line counts its own
 //! restarts, so that a line that lags behind is not taken for one. A line that goes back to the
 //! session before (a stray packet of another came between) takes the feed back to where it was.
 //!
+//! A session that is first seen in its middle opens where it is seen. With more than one line it
+//! opens once each has shown where it is, so that what another line brings of the messages just
+//! before is delivered too.
+//!
 //! Invariant: decided by the packets alone, no clock; the same packets give the same decisions. The
-//! next sequence number of a session never goes back.
+//! next sequence number of a session never goes back. Every message that arrives is delivered or
+//! counted, as a duplicate only if it was delivered (or lies in a hole so old that it is
+//! forgotten).
 //!
 //! ```
 //! use corelane_feeds::sequence::{Place, Sequencer, Verdict};
@@ -26,18 +34,26 @@
 //! assert_eq!(sequencer.verdict(&other_line), Verdict::Deliver { skip: 1 });
 //! ```
 
+mod line;
+mod place;
+mod session;
+
+pub use line::{RUN_PACKETS, RUN_STEP_MESSAGES};
+pub use place::{Place, SESSION_BYTES};
+
+use line::{Line, OVERTAKING_MESSAGES_MAX, Run};
+use session::Session;
+
 /// The most lines of one feed.
 pub const LINES_MAX: usize = 4;
-/// Bytes of a session's name.
-pub const SESSION_BYTES: usize = 16;
-
-type Name = [u8; SESSION_BYTES];
 
 /// What is counted while putting lines in sequence.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SequenceCounters {
     /// Messages that another packet had brought already.
     pub duplicates: u64,
+    /// Messages that came when the feed had gone past them without them.
+    pub late: u64,
     /// Holes that no line could fill.
     pub gaps: u64,
     /// Messages in them.
@@ -59,6 +75,8 @@ pub struct LineCounters {
     pub packets: u64,
     /// Its messages that another packet had brought already.
     pub duplicates: u64,
+    /// Its messages that came when the feed had gone past them without them.
+    pub late: u64,
     /// Its packets of a session that is over.
     pub stale: u64,
 }
@@ -75,91 +93,22 @@ pub enum Verdict {
     },
     /// It comes behind a hole that another line may yet fill.
     Ahead,
+    /// A repeat, or of a session that restarted: hold it until [`Sequencer::suspicion`] says.
+    Suspect {
+        /// The run of packets that it belongs to.
+        run: u32,
+    },
 }
 
-/// What a packet is, whatever transport brought it. Its end fits a sequence number, so that no
-/// arithmetic on it overflows.
+/// What became of a run of suspects.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    session: Name,
-    seq: u64,
-    end: u64,
-    line: u8,
-}
-
-impl Place {
-    /// A packet of `count` messages from `seq` on (a heartbeat: none, and the next one's number);
-    /// `None` if such sequence numbers cannot be.
-    #[inline]
-    #[must_use]
-    pub fn new(line: u8, session: Name, seq: u64, count: u64) -> Option<Self> {
-        Some(Self { session, seq, end: seq.checked_add(count)?, line })
-    }
-
-    /// The session's name.
-    #[must_use]
-    pub fn session(&self) -> &Name {
-        &self.session
-    }
-
-    /// Sequence of its first message, or of the next one to come if it has none.
-    #[inline]
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.seq
-    }
-
-    /// Sequence behind its last message.
-    #[inline]
-    #[must_use]
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Its number of messages.
-    #[inline]
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.end - self.seq
-    }
-}
-
-/// A session, and how far it has been delivered.
-#[derive(Copy, Clone, Debug)]
-struct Session {
-    name: Name,
-    generation: u32,
-    next: u64,
-}
-
-/// Packets that may overtake the first one of a line, itself included.
-const OVERTAKING_MAX: u32 = 8;
-/// Messages that may lie between it and the one that came first.
-const OVERTAKING_MESSAGES_MAX: u64 = 512;
-
-/// Where a line is, be it ahead of or behind the feed.
-#[derive(Copy, Clone, Debug, Default)]
-struct Line {
-    session: Option<Name>,
-    generation: u32,
-    next: u64,
-    /// Sequence of the first packet since it entered the session or restarted.
-    first: u64,
-    /// Packets since then, as far as [`OVERTAKING_MAX`].
-    packets: u32,
-}
-
-impl Line {
-    fn entered(place: &Place, generation: u32) -> Self {
-        let (session, next) = (Some(place.session), place.end);
-        Self { session, generation, next, first: place.seq, packets: 1 }
-    }
-
-    /// Whether a packet with sequence 1 is one that the line's first packets overtook.
-    fn overtook(&self, place: &Place) -> bool {
-        let between = self.first.checked_sub(place.end);
-        self.packets <= OVERTAKING_MAX && between.is_some_and(|n| n <= OVERTAKING_MESSAGES_MAX)
-    }
+pub enum Suspicion {
+    /// Not known yet.
+    Open,
+    /// They are of the present session: each has a verdict of its own now.
+    Restart,
+    /// They were repeats: drop them. They have been counted.
+    Repeats,
 }
 
 /// Why the feed's session changes.
@@ -178,6 +127,10 @@ pub struct Sequencer {
     lines: [Line; LINES_MAX],
     line_counters: [LineCounters; LINES_MAX],
     count: usize,
+    /// Whether some line has a run open.
+    has_runs: bool,
+    /// Whether packets can be lost. Where none can, what goes back is sent again.
+    is_lossy: bool,
     counters: SequenceCounters,
 }
 
@@ -191,8 +144,16 @@ impl Sequencer {
             lines: [Line::default(); LINES_MAX],
             line_counters: [LineCounters::default(); LINES_MAX],
             count: lines.clamp(1, LINES_MAX),
+            has_runs: false,
+            is_lossy: true,
             counters: SequenceCounters::default(),
         }
+    }
+
+    /// A sequencer of one stream that loses nothing: no packet of it is ever a suspect.
+    #[must_use]
+    pub fn of_stream() -> Self {
+        Self { is_lossy: false, ..Self::new(1) }
     }
 
     /// What was counted so far.
@@ -245,24 +206,108 @@ impl Sequencer {
     pub fn arrive(&mut self, place: &Place) -> bool {
         let index = self.index(place);
         self.line_counters[index].packets += 1;
+        let line = &mut self.lines[index];
+        if let Some(current) = &self.current
+            && current.name == place.session
+            && line.session == Some(place.session)
+            && line.generation == current.generation
+            && place.seq >= line.next
+            && !self.has_runs
+        {
+            line.proceed(place);
+            return false;
+        }
+        self.arrive_oddly(place, index)
+    }
+
+    /// A packet that is not simply its line's next, or that may end a run.
+    #[cold]
+    fn arrive_oddly(&mut self, place: &Place, index: usize) -> bool {
         let (line, change) = self.advance(place);
-        self.lines[index] = line;
-        let Some(change) = change else { return false };
-        self.change(change, place, line.generation);
-        true
+        let before = std::mem::replace(&mut self.lines[index], line);
+        let is_over = |run: &Run| line.run.is_none_or(|open| open.id != run.id);
+        if let Some(run) = before.run.filter(|run| is_over(run) && line.confirmed != run.id) {
+            self.count_repeats(index, before.generation, &run);
+        }
+        if change.is_some_and(|change| change != Change::Restart) {
+            self.refute(|_| true);
+        } else if change.is_none() && self.is_new(place, &line) {
+            self.refute(|other| other.generation == line.generation);
+        }
+        if let Some(change) = change {
+            self.change(change, place, line.generation);
+        }
+        self.has_runs = self.lines.iter().any(|line| line.run.is_some());
+        change.is_some()
+    }
+
+    /// Whether a packet of a line, of the present session, has a message that was not seen before.
+    fn is_new(&self, place: &Place, line: &Line) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            let of_current = place.session == current.name;
+            of_current && line.generation == current.generation && place.end > current.next
+        })
+    }
+
+    /// The runs open on some lines were repeats.
+    fn refute(&mut self, of: impl Fn(&Line) -> bool) {
+        for index in 0..self.count {
+            let line = self.lines[index];
+            if let Some(run) = line.run.filter(|_| of(&line)) {
+                self.lines[index].run = None;
+                self.count_repeats(index, line.generation, &run);
+            }
+        }
+    }
+
+    fn count_repeats(&mut self, index: usize, generation: u32, run: &Run) {
+        let is_behind = self.current.as_ref().is_some_and(|now| generation < now.generation);
+        let (counters, line) = (&mut self.counters, &mut self.line_counters[index]);
+        if is_behind {
+            counters.stale += u64::from(run.packets);
+            line.stale += u64::from(run.packets);
+        } else {
+            counters.duplicates += run.messages - run.late;
+            line.duplicates += run.messages - run.late;
+            counters.late += run.late;
+            line.late += run.late;
+        }
+    }
+
+    /// What became of the run of suspects `run` of a line.
+    #[must_use]
+    pub fn suspicion(&self, line: u8, run: u32) -> Suspicion {
+        let line = &self.lines[usize::from(line).min(self.count - 1)];
+        match &line.run {
+            Some(open) if open.id == run => Suspicion::Open,
+            _ if line.confirmed == run => Suspicion::Restart,
+            _ => Suspicion::Repeats,
+        }
+    }
+
+    /// Nothing more is to come: suspects were repeats.
+    pub fn settle(&mut self) {
+        self.refute(|_| true);
+        self.has_runs = false;
     }
 
     #[cold]
     fn change(&mut self, change: Change, place: &Place, generation: u32) {
-        let begun = Session { name: place.session, generation, next: place.seq };
+        let begun = |from| Session::new(place.session, generation, from);
         match change {
             Change::Begin => {
-                self.previous = self.current.replace(begun);
+                let mut session = begun(place.seq);
+                if self.count > 1 && place.seq > 1 {
+                    let earliest = place.seq.saturating_sub(OVERTAKING_MESSAGES_MAX).max(1);
+                    session = begun(earliest);
+                    session.opening = true;
+                }
+                self.previous = self.current.replace(session);
                 self.counters.sessions += 1;
             }
             // What lies before stays: a line goes back to another name only.
             Change::Restart => {
-                self.current = Some(begun);
+                self.current = Some(begun(1));
                 self.counters.sessions += 1;
                 self.counters.restarts += 1;
             }
@@ -273,43 +318,38 @@ impl Sequencer {
         }
     }
 
+    #[inline]
     fn index(&self, place: &Place) -> usize {
         usize::from(place.line).min(self.count - 1)
     }
 
     /// Where a packet takes its line, and whether the feed's session changes with it.
-    #[inline]
     fn advance(&self, place: &Place) -> (Line, Option<Change>) {
         let mut line = self.lines[self.index(place)];
         let Some(current) = &self.current else {
-            return (Line::entered(place, 0), Some(Change::Begin));
+            return (line.entered(place, 0), Some(Change::Begin));
         };
         if line.session != Some(place.session) {
             return self.enter(&line, current, place);
         }
         let of_current = place.session == current.name;
-        line.packets = line.packets.saturating_add(1);
-        // A repeat of the line's newest packet is no restart, even if that was its first.
-        if place.seq == 1 && line.next > 1 && place.end != line.next && !line.overtook(place) {
-            line = Line::entered(place, line.generation.saturating_add(1));
-        } else if of_current
-            && line.generation < current.generation
-            && place.end < line.next
-            && place.end <= current.next
-        {
-            // It fell back among known messages: it restarted too, and its first packet was lost.
-            line = Line::entered(place, line.generation + 1);
+        let is_behind = line.generation < current.generation;
+        let known = if !self.is_lossy || !of_current {
+            None
+        } else if is_behind {
+            Some(0)
         } else {
-            line.next = line.next.max(place.end);
-        }
+            (place.end <= current.next).then(|| current.undelivered(place.seq, place.end))
+        };
+        let may_join = of_current && is_behind && place.end <= current.next;
+        line.take(place, known, may_join);
         let restarts = of_current && line.generation > current.generation;
         (line, restarts.then_some(Change::Restart))
     }
 
     /// A line enters a session that it was not in before.
-    #[cold]
     fn enter(&self, line: &Line, current: &Session, place: &Place) -> (Line, Option<Change>) {
-        let entered = |generation| Line::entered(place, generation);
+        let entered = |generation| line.entered(place, generation);
         if place.session == current.name {
             return (entered(current.generation), None);
         }
@@ -328,31 +368,46 @@ impl Sequencer {
     pub fn verdict(&mut self, place: &Place) -> Verdict {
         let index = self.index(place);
         let Some(current) = &self.current else { return Verdict::Drop };
-        if place.session != current.name || self.lines[index].generation < current.generation {
-            self.counters.stale += 1;
-            self.line_counters[index].stale += 1;
-            return Verdict::Drop;
-        }
-        if place.seq > current.next {
+        let is_present =
+            place.session == current.name && self.lines[index].generation >= current.generation;
+        if is_present && place.seq > current.next {
             Verdict::Ahead
-        } else if place.end <= current.next {
-            self.counters.duplicates += place.count();
-            self.line_counters[index].duplicates += place.count();
-            Verdict::Drop
-        } else {
+        } else if is_present && place.end > current.next {
             Verdict::Deliver { skip: current.next - place.seq }
+        } else if let Some(run) = self.lines[index].run_of(place) {
+            Verdict::Suspect { run: run.id }
+        } else {
+            if is_present {
+                self.count_known(index, place.seq, place.end);
+            } else {
+                self.counters.stale += 1;
+                self.line_counters[index].stale += 1;
+            }
+            Verdict::Drop
         }
+    }
+
+    /// Messages that the feed has gone past.
+    #[inline]
+    fn count_known(&mut self, index: usize, first: u64, end: u64) {
+        let Some(current) = &self.current else { return };
+        let late = current.undelivered(first, end);
+        let duplicates = end - first - late;
+        self.counters.duplicates += duplicates;
+        self.line_counters[index].duplicates += duplicates;
+        self.counters.late += late;
+        self.line_counters[index].late += late;
     }
 
     /// Messages of the packet up to `next` (exclusive) have been delivered or were known.
     #[inline]
     pub fn delivered(&mut self, place: &Place, next: u64) {
-        let index = self.index(place);
         let Some(current) = &mut self.current else { return };
-        let known = current.next.min(next).saturating_sub(place.seq);
-        self.counters.duplicates += known;
-        self.line_counters[index].duplicates += known;
-        current.next = current.next.max(next);
+        let known_end = current.next.min(next);
+        current.delivered(next);
+        if place.seq < known_end {
+            self.count_known(self.index(place), place.seq, known_end);
+        }
     }
 
     /// Whether some line may still bring what is missing at [`Sequencer::next`].
@@ -366,15 +421,14 @@ impl Sequencer {
         })
     }
 
-    /// Gives up on what is missing before `seq`: (first missing, how many).
-    pub fn give_up(&mut self, seq: u64) -> (u64, u64) {
-        let Some(current) = &mut self.current else { return (0, 0) };
-        let (first, count) = (current.next, seq.saturating_sub(current.next));
-        current.next = current.next.max(seq);
+    /// Gives up on what is missing before `seq`: (first missing, how many). Nothing is missing
+    /// before the place where a session opens.
+    pub fn give_up(&mut self, seq: u64) -> Option<(u64, u64)> {
+        let (first, count) = self.current.as_mut()?.give_up(seq)?;
         self.counters.gaps += 1;
         // Hostile sequence numbers can make the sum of several sessions' gaps meet the end.
         self.counters.messages_missing = self.counters.messages_missing.saturating_add(count);
-        (first, count)
+        Some((first, count))
     }
 }
 

@@ -65,4 +65,10 @@ impl Held {
     pub(super) fn give_back(&mut self, index: usize, bytes: Vec<u8>) {
         self.slots[index].bytes = bytes;
     }
+
+    /// Forgets every packet.
+    pub(super) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.place = None);
+        self.taken = 0;
+    }
 }
