@@ -4,6 +4,7 @@
 //! Invariant: every figure is of work whose result is used, and every benchmark has a small version
 //! that runs with the tests.
 
+pub mod cep;
 pub mod decode;
 pub mod instructions;
 pub mod journal;

@@ -30,6 +30,11 @@ enum Command {
     Instructions(cli::instructions::InstructionsArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
+    /// Rules against Esper, Siddhi and Flink: same events, same results; see scripts/peers
+    Cep(cli::cep::CepArgs),
+    /// Corelane's side of `cep`, told on standard input when to begin
+    #[command(hide = true)]
+    CepServe(cli::cep::ServeArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,5 +61,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Instructions(args) => cli::instructions::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
+        Command::Cep(args) => cli::cep::run(&args),
+        Command::CepServe(args) => cli::cep::serve(&args),
     }
 }

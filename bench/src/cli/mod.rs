@@ -1,5 +1,6 @@
 //! The subcommands: arguments, the rounds, the table.
 
+pub(crate) mod cep;
 pub(crate) mod decode;
 pub(crate) mod instructions;
 pub(crate) mod journal;
