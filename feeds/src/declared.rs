@@ -100,7 +100,7 @@ impl<'a> ColumnSpec<'a> {
 }
 
 /// A column in its place.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeclaredColumn {
     /// Name, type and offset.
     pub field: Field,
@@ -111,7 +111,7 @@ pub struct DeclaredColumn {
 }
 
 /// A declared stream. Its schema lives as long as the process, as those of built-in streams do.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Declared {
     /// What its records hold.
     pub schema: &'static Schema,

@@ -18,7 +18,7 @@ const LATENESS_NS_MAX: u64 = 86_400_000_000_000;
 const OPTIONS: [&str; 5] = ["key", "time", "lateness", "format", "time_unit"];
 
 /// A stream that a rule file declared.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeclaredStream {
     /// Its layout, key and event time.
     pub declared: Declared,

@@ -113,3 +113,18 @@ fn what_rules_derive_is_a_stream_like_any_other() {
     assert_eq!(run(&set, lines, &["payment", "at", "far", "was", "n"]), want);
     assert!(set.explain().contains("then large"), "{}", set.explain());
 }
+
+#[test]
+fn a_set_with_other_options_of_a_stream_cannot_follow() {
+    let earlier = set(PAYMENTS);
+    set(PAYMENTS).follow(&earlier).unwrap();
+    for (was, is) in [
+        ("key = 'account'", "key = 'id'"),
+        ("lateness = '2s'", "lateness = '3s'"),
+        ("time_unit = 's'", "time_unit = 'ms'"),
+        ("id BIGINT NOT NULL", "id BIGINT"),
+    ] {
+        let told = set(&PAYMENTS.replace(was, is)).follow(&earlier).unwrap_err().to_string();
+        assert!(told.contains("`payments` was declared, changed or dropped"), "{told}");
+    }
+}

@@ -48,6 +48,12 @@ impl RuleSet {
                 return Err(CannotFollow::Declared { name: name.to_owned() });
             }
         }
+        // What feeds read by besides: keys, event time, lateness, units.
+        let mut streams = self.declared_streams().iter().zip(earlier.declared_streams());
+        if let Some((stream, _)) = streams.find(|(new, old)| new != old) {
+            let name = stream.declared.schema.name.to_owned();
+            return Err(CannotFollow::Declared { name });
+        }
         let read = earlier.streams();
         let is_made = |id: &StreamId| id.0 >> 8 != BOOKS || read.contains(id);
         if let Some(id) = self.streams().into_iter().find(|id| !is_made(id)) {
