@@ -14,6 +14,7 @@ mod catalog;
 mod engine;
 mod expr;
 mod functions;
+pub mod group;
 mod index;
 mod key;
 mod operator;

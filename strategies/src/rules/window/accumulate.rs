@@ -11,14 +11,21 @@ use super::sketch::{Sketch, bucket};
 use crate::rules::types::{Type, Value};
 
 /// What the sums of all keys share.
-pub(super) struct Pools {
+pub(in crate::rules) struct Pools {
     pub(super) tables: Vec<Distinct>,
-    pub(super) sketches: Vec<Sketch>,
+    pub(in crate::rules) sketches: Vec<Sketch>,
+}
+
+impl Pools {
+    /// Without tables of distinct values.
+    pub(in crate::rules) fn of_sketches(sketches: Vec<Sketch>) -> Self {
+        Self { tables: Vec::new(), sketches }
+    }
 }
 
 /// Takes a row in, or out.
 #[inline]
-pub(super) fn apply<const OUT: bool>(
+pub(in crate::rules) fn apply<const OUT: bool>(
     sums: &[Sum],
     state: &mut [u64],
     pools: &mut Pools,
@@ -52,7 +59,7 @@ fn add_whole(words: &mut [u64], value: i64, out: bool) {
 
 /// A sum of whole numbers.
 #[inline]
-pub(super) fn whole(words: &[u64]) -> i128 {
+pub(in crate::rules) fn whole(words: &[u64]) -> i128 {
     (u128::from(words[0]) | u128::from(words[1]) << 64).cast_signed()
 }
 
@@ -93,12 +100,12 @@ fn apply_rare<const OUT: bool>(
         }
         Kind::Registers => registers::add(&mut state[at..at + registers::WORDS], bits),
         // `Known` was counted before: it is 1 for the first value.
-        Kind::Best(_) | Kind::First => {}
+        Kind::Best(_) | Kind::First | Kind::Edge(_) => {}
     }
 }
 
 /// Takes a row into the greatest, least and first values of an unbounded frame.
-pub(super) fn apply_best(sums: &[Sum], state: &mut [u64], first: bool, args: &[Value]) {
+pub(in crate::rules) fn apply_best(sums: &[Sum], state: &mut [u64], first: bool, args: &[Value]) {
     for sum in sums {
         let (value, at) = (args[sum.arg], sum.at);
         match sum.kind {
@@ -132,7 +139,7 @@ fn add_product(sum: &mut [u64], x: Number, y: Number, out: bool) {
 }
 
 /// The words of a pair's sums after its two counts: x, y, x^2, y^2, x y.
-pub(super) const PAIR: [usize; 5] =
+pub(in crate::rules) const PAIR: [usize; 5] =
     [2, 2 + SUM, 2 + 2 * SUM, 2 + 2 * SUM + SQUARE, 2 + 2 * SUM + 2 * SQUARE];
 
 fn add_pair(state: &mut [u64], types: (Type, Type), pair: [u64; 2], out: bool) {
@@ -147,8 +154,77 @@ fn add_pair(state: &mut [u64], types: (Type, Type), pair: [u64; 2], out: bool) {
     }
 }
 
+/// Takes the sums of other rows in: what their rows, taken in one by one, would have led to. Values
+/// of tables and sketches are the caller's.
+pub(in crate::rules) fn merge(sums: &[Sum], into: &mut [u64], from: &[u64]) {
+    for sum in sums {
+        let at = sum.at;
+        let wide = |into: &mut [u64], at: usize, words: usize| {
+            fixed::add_all(&mut into[at..at + words], &from[at..at + words]);
+        };
+        match sum.kind {
+            Kind::Known => into[at] = into[at].wrapping_add(from[at]),
+            Kind::Sum => {
+                let all = whole(&into[at..]).wrapping_add(whole(&from[at..]));
+                (into[at], into[at + 1]) = (all as u64, (all >> 64) as u64);
+            }
+            Kind::Wide => {
+                wide(into, at, SUM);
+                into[at + SUM] = into[at + SUM].wrapping_add(from[at + SUM]);
+            }
+            Kind::Square => wide(into, at, SQUARE),
+            Kind::Pair(..) => {
+                for count in [at, at + 1] {
+                    into[count] = into[count].wrapping_add(from[count]);
+                }
+                PAIR[..2].iter().for_each(|part| wide(into, at + part, SUM));
+                PAIR[2..].iter().for_each(|part| wide(into, at + part, SQUARE));
+            }
+            Kind::Registers => {
+                let words = at..at + registers::WORDS;
+                registers::merge(&mut into[words.clone()], &from[words]);
+            }
+            Kind::Best(_) => into[at] = into[at].max(from[at]),
+            Kind::Edge(last) => {
+                if is_edge(last, &into[at..], from[at + 1]) && from[at] != 0 {
+                    into[at..at + 3].copy_from_slice(&from[at..at + 3]);
+                }
+            }
+            Kind::Distinct(_) | Kind::Buckets(_) | Kind::First => {}
+        }
+    }
+}
+
+/// Takes a row into the greatest, least, first and last values of a group.
+pub(in crate::rules) fn apply_edges(
+    sums: &[Sum],
+    state: &mut [u64],
+    ts: u64,
+    args: &[u64],
+    known: u64,
+) {
+    for sum in sums {
+        let (bits, at, known) = (args[sum.arg], sum.at, known >> sum.arg & 1);
+        match sum.kind {
+            Kind::Best(greatest) if known != 0 => {
+                let order = order(sum.ty, bits);
+                state[at] = state[at].max(if greatest { order } else { !order });
+            }
+            Kind::Edge(last) if is_edge(last, &state[at..], ts) => {
+                state[at..at + 3].copy_from_slice(&[1 | known << 1, ts, bits]);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a row of this time is before the first, or not before the last.
+fn is_edge(last: bool, state: &[u64], ts: u64) -> bool {
+    state[0] == 0 || if last { ts >= state[1] } else { ts < state[1] }
+}
+
 /// A number as a double.
-pub(super) fn as_f64(ty: Type, bits: u64) -> f64 {
+pub(in crate::rules) fn as_f64(ty: Type, bits: u64) -> f64 {
     match ty {
         Type::Double => f64::from_bits(bits),
         _ => bits.cast_signed() as f64 / ten_to(scale(ty)),
@@ -156,13 +232,13 @@ pub(super) fn as_f64(ty: Type, bits: u64) -> f64 {
 }
 
 /// `10^scale`, exact.
-pub(super) fn ten_to(scale: u8) -> f64 {
+pub(in crate::rules) fn ten_to(scale: u8) -> f64 {
     10u64.saturating_pow(scale.into()) as f64
 }
 
 /// A row's time against the newest of its key: one of the two is 0.
 #[derive(Copy, Clone, Default)]
-pub(super) struct Since {
+pub(in crate::rules) struct Since {
     /// Nanoseconds that it is newer.
     passed: u64,
     /// Nanoseconds that it is older.
@@ -170,13 +246,18 @@ pub(super) struct Since {
 }
 
 impl Since {
-    pub(super) fn of(newest: u64, ts: u64) -> Self {
+    pub(in crate::rules) fn of(newest: u64, ts: u64) -> Self {
         Self { passed: ts.saturating_sub(newest), age: newest.saturating_sub(ts) }
     }
 }
 
 /// Takes a row into the moving averages.
-pub(super) fn average(moving: &[Moving], state: &mut [u64], args: &[Value], since: Since) {
+pub(in crate::rules) fn average(
+    moving: &[Moving],
+    state: &mut [u64],
+    args: &[Value],
+    since: Since,
+) {
     for moving in moving {
         let read = |at: usize| f64::from_bits(state[at]);
         let fade = half_to(since.passed as f64 / moving.half_life);

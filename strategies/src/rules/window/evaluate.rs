@@ -13,27 +13,27 @@ use super::{extremes, registers};
 use crate::rules::types::{Type, Value};
 
 /// A frame as its last row sees it.
-pub(super) struct View<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) state: &'a [u64],
-    pub(super) rows: &'a Rows,
-    pub(super) sketches: &'a [Sketch],
+pub(in crate::rules) struct View<'a> {
+    pub(in crate::rules) plan: &'a Plan,
+    pub(in crate::rules) state: &'a [u64],
+    pub(in crate::rules) rows: &'a Rows,
+    pub(in crate::rules) sketches: &'a [Sketch],
     /// Rows in the frame.
-    pub(super) count: u64,
+    pub(in crate::rules) count: u64,
     /// The first of them, if rows are kept.
-    pub(super) first: Row,
+    pub(in crate::rules) first: Row,
     /// The last: the row that asks.
-    pub(super) current: Row,
+    pub(in crate::rules) current: Row,
     /// Its arguments.
-    pub(super) args: &'a [Value],
+    pub(in crate::rules) args: &'a [Value],
     /// The extremes of a late row's frame, by queue.
-    pub(super) found: Option<&'a [Option<u64>]>,
+    pub(in crate::rules) found: Option<&'a [Option<u64>]>,
 }
 
 impl View<'_> {
     /// Every result; how many did not fit their type.
     #[inline]
-    pub(super) fn read(&self, out: &mut [Value]) -> u64 {
+    pub(in crate::rules) fn read(&self, out: &mut [Value]) -> u64 {
         let mut overflows = 0;
         for (reading, out) in self.plan.readings.iter().zip(out) {
             *out = match reading.function {
@@ -71,6 +71,9 @@ impl View<'_> {
             F::Min | F::Max => self.best(reading),
             F::StddevSamp | F::StddevPop | F::VarSamp | F::VarPop | F::ZScore => {
                 self.spread(reading, overflows)
+            }
+            F::FirstValue | F::LastValue if self.plan.grouped => {
+                Value { bits: self.state[at + 2], known: self.state[at] & 2 != 0 }
             }
             F::FirstValue if self.plan.bounded => self.rows.value(self.first, reading.arg),
             F::FirstValue => Value { bits: self.state[at + 1], known: self.state[at] & 2 != 0 },

@@ -14,7 +14,7 @@ use crate::rules::types::Type;
 
 /// A value as a word whose unsigned order is the order of its type.
 #[inline]
-pub(super) fn order(ty: Type, bits: u64) -> u64 {
+pub(in crate::rules) fn order(ty: Type, bits: u64) -> u64 {
     match ty {
         Type::Double => order_f64(bits),
         Type::Text(_) => bits,
@@ -24,7 +24,7 @@ pub(super) fn order(ty: Type, bits: u64) -> u64 {
 
 /// What [`order`] was given.
 #[inline]
-pub(super) fn unorder(ty: Type, order: u64) -> u64 {
+pub(in crate::rules) fn unorder(ty: Type, order: u64) -> u64 {
     match ty {
         Type::Double => unorder_f64(order),
         Type::Text(_) => order,
@@ -41,7 +41,7 @@ fn strength(rows: &Rows, extreme: &Extreme, row: Row) -> Option<u64> {
 }
 
 /// Takes a row into the queues. If `late`, its place among the others is by its time.
-pub(super) fn enter(
+pub(in crate::rules) fn enter(
     extremes: &[Extreme],
     rows: &mut Rows,
     state: &mut [u64],
@@ -81,7 +81,7 @@ pub(super) fn enter(
 
 /// Takes the first row of the frame out of the queues.
 #[inline]
-pub(super) fn leave(extremes: &[Extreme], rows: &Rows, state: &mut [u64], row: Row) {
+pub(in crate::rules) fn leave(extremes: &[Extreme], rows: &Rows, state: &mut [u64], row: Row) {
     for (link, extreme) in extremes.iter().enumerate() {
         let (front, back) = halves(state[extreme.at]);
         if front == row {
@@ -93,7 +93,7 @@ pub(super) fn leave(extremes: &[Extreme], rows: &Rows, state: &mut [u64], row: R
 
 /// Rows later than `ts` are about to move one place on: the queues follow them. Must be called
 /// before they move, when the place for the last is there.
-pub(super) fn shift(extremes: &[Extreme], rows: &mut Rows, state: &mut [u64], ts: u64) {
+pub(in crate::rules) fn shift(extremes: &[Extreme], rows: &mut Rows, state: &mut [u64], ts: u64) {
     for (link, extreme) in extremes.iter().enumerate() {
         let (front, back) = halves(state[extreme.at]);
         let moved = |rows: &Rows, row: Row| {
@@ -118,14 +118,19 @@ pub(super) fn shift(extremes: &[Extreme], rows: &mut Rows, state: &mut [u64], ts
 
 /// The extreme of the frame, as an order.
 #[inline]
-pub(super) fn front(extreme: &Extreme, rows: &Rows, state: &[u64]) -> Option<(Row, u64)> {
+pub(in crate::rules) fn front(extreme: &Extreme, rows: &Rows, state: &[u64]) -> Option<(Row, u64)> {
     let (front, _) = halves(state[extreme.at]);
     let value = if front == NONE { return None } else { rows.value(front, extreme.arg) };
     Some((front, value.bits))
 }
 
 /// The stronger of the values of two rows.
-pub(super) fn stronger(extreme: &Extreme, best: Option<u64>, rows: &Rows, row: Row) -> Option<u64> {
+pub(in crate::rules) fn stronger(
+    extreme: &Extreme,
+    best: Option<u64>,
+    rows: &Rows,
+    row: Row,
+) -> Option<u64> {
     let value = rows.value(row, extreme.arg);
     if !value.known {
         return best;

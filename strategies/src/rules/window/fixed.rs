@@ -10,28 +10,28 @@
 use crate::rules::types::Type;
 
 /// Words of a sum.
-pub(super) const SUM: usize = 4;
+pub(in crate::rules) const SUM: usize = 4;
 /// Words of a sum of squares or products.
-pub(super) const SQUARE: usize = 6;
+pub(in crate::rules) const SQUARE: usize = 6;
 /// Exponent of a sum's unit.
-pub(super) const SUM_UNIT: i32 = -128;
+pub(in crate::rules) const SUM_UNIT: i32 = -128;
 /// Exponent of a square's unit.
-pub(super) const SQUARE_UNIT: i32 = -192;
+pub(in crate::rules) const SQUARE_UNIT: i32 = -192;
 /// Values of 2^this and more are not summed.
-pub(super) const EXPONENT_MAX: i32 = 94;
+pub(in crate::rules) const EXPONENT_MAX: i32 = 94;
 
 /// A number as sign, significand and exponent of 2.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Number {
-    pub(super) negative: bool,
-    pub(super) significand: u64,
-    pub(super) exponent: i32,
+pub(in crate::rules) struct Number {
+    pub(in crate::rules) negative: bool,
+    pub(in crate::rules) significand: u64,
+    pub(in crate::rules) exponent: i32,
 }
 
 impl Number {
     /// Of a value; `None` if it is too large. A decimal is its count of last digits.
     #[inline]
-    pub(super) fn of(ty: Type, bits: u64) -> Option<Self> {
+    pub(in crate::rules) fn of(ty: Type, bits: u64) -> Option<Self> {
         if ty != Type::Double {
             let value = bits.cast_signed();
             let (negative, significand) = (value < 0, value.unsigned_abs());
@@ -50,7 +50,7 @@ impl Number {
 
     /// The product of two, as sign, significand and exponent.
     #[inline]
-    pub(super) fn times(self, other: Self) -> (bool, u128, i32) {
+    pub(in crate::rules) fn times(self, other: Self) -> (bool, u128, i32) {
         let significand = u128::from(self.significand) * u128::from(other.significand);
         (self.negative != other.negative, significand, self.exponent + other.exponent)
     }
@@ -58,7 +58,13 @@ impl Number {
 
 /// Adds `significand * 2^exponent`, cut to whole units, or takes it away.
 #[inline]
-pub(super) fn add(sum: &mut [u64], unit: i32, minus: bool, significand: u128, exponent: i32) {
+pub(in crate::rules) fn add(
+    sum: &mut [u64],
+    unit: i32,
+    minus: bool,
+    significand: u128,
+    exponent: i32,
+) {
     let shift = exponent - unit;
     let (significand, shift) = if shift >= 0 {
         (significand, shift.unsigned_abs())
@@ -89,6 +95,17 @@ pub(super) fn add(sum: &mut [u64], unit: i32, minus: bool, significand: u128, ex
     }
 }
 
+/// Adds a sum of the same unit to another.
+pub(in crate::rules) fn add_all(sum: &mut [u64], other: &[u64]) {
+    let mut carry = false;
+    for (word, &part) in sum.iter_mut().zip(other) {
+        let (value, first) = word.overflowing_add(part);
+        let (value, second) = value.overflowing_add(u64::from(carry));
+        *word = value;
+        carry = first || second;
+    }
+}
+
 fn is_negative(sum: &[u64]) -> bool {
     sum.last().is_some_and(|word| word >> 63 != 0)
 }
@@ -101,7 +118,7 @@ fn negate(sum: &mut [u64]) {
 }
 
 /// The nearest double.
-pub(super) fn to_f64<const N: usize>(sum: &[u64; N], unit: i32) -> f64 {
+pub(in crate::rules) fn to_f64<const N: usize>(sum: &[u64; N], unit: i32) -> f64 {
     let mut sum = *sum;
     let negative = is_negative(&sum);
     if negative {
@@ -122,7 +139,7 @@ pub(super) fn to_f64<const N: usize>(sum: &[u64; N], unit: i32) -> f64 {
 }
 
 /// `2^exponent`, for exponents of normal doubles.
-pub(super) fn power_of_two(exponent: i32) -> f64 {
+pub(in crate::rules) fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((exponent.clamp(-1022, 1023) + 1023) as u64) << 52)
 }
 
@@ -183,7 +200,7 @@ fn product(x: &[u64], y: &[u64]) -> [u64; 7] {
 }
 
 /// `n * sum(x y) - sum(x) * sum(y)`: n^2 times the covariance, without cancellation.
-pub(super) fn covariance(n: u64, xy: &[u64], x: &[u64], y: &[u64]) -> f64 {
+pub(in crate::rules) fn covariance(n: u64, xy: &[u64], x: &[u64], y: &[u64]) -> f64 {
     let mut left = extend::<7>(xy);
     scale(&mut left, n);
     subtract(&mut left, &product(x, y));
@@ -191,7 +208,7 @@ pub(super) fn covariance(n: u64, xy: &[u64], x: &[u64], y: &[u64]) -> f64 {
 }
 
 /// `n * value - sum`: n times how far a value is from the mean.
-pub(super) fn deviation(n: u64, value: Number, sum: &[u64]) -> f64 {
+pub(in crate::rules) fn deviation(n: u64, value: Number, sum: &[u64]) -> f64 {
     let mut left = [0; SUM + 1];
     let significand = u128::from(value.significand);
     add(&mut left, SUM_UNIT, value.negative, significand, value.exponent);

@@ -15,27 +15,27 @@ use super::spec::SpecError;
 use crate::memory::Memory;
 
 /// How far a key may lie from its home.
-pub(super) const PROBES_MAX: usize = 128;
+pub(in crate::rules) const PROBES_MAX: usize = 128;
 /// Words of a [`Head`].
 const HEAD: usize = 4;
 
 /// What an entry begins with.
 #[derive(Copy, Clone, Debug, Default)]
-pub(super) struct Head {
+pub(in crate::rules) struct Head {
     /// The newest time of its rows.
-    pub(super) newest: u64,
+    pub(in crate::rules) newest: u64,
     /// When it was last updated, an odd number.
-    pub(super) used: u32,
+    pub(in crate::rules) used: u32,
     /// Its place in the list of entries in use.
-    pub(super) live: u32,
+    pub(in crate::rules) live: u32,
     /// The first row that is kept.
-    pub(super) first: Row,
+    pub(in crate::rules) first: Row,
     /// The last row.
-    pub(super) last: Row,
+    pub(in crate::rules) last: Row,
     /// The first row of the newest row's frame.
-    pub(super) frame: Row,
+    pub(in crate::rules) frame: Row,
     /// Rows from there to the last.
-    pub(super) frame_rows: u32,
+    pub(in crate::rules) frame_rows: u32,
 }
 
 impl Head {
@@ -56,27 +56,27 @@ impl Head {
 
     /// Rows of an unbounded frame, none of which need be kept.
     #[inline]
-    pub(super) fn rows_seen(&self) -> u64 {
+    pub(in crate::rules) fn rows_seen(&self) -> u64 {
         word(self.frame, self.frame_rows)
     }
 
     /// Counts one more of them.
     #[inline]
-    pub(super) fn see_row(&mut self) {
+    pub(in crate::rules) fn see_row(&mut self) {
         (self.frame, self.frame_rows) = halves(self.rows_seen() + 1);
     }
 }
 
 /// Why a key has no entry yet.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Full {
+pub(in crate::rules) enum Full {
     /// As many keys as there may be.
     Keys,
     /// This entry must go before another key can have its place.
     Crowded(usize),
 }
 
-pub(super) struct Keys {
+pub(in crate::rules) struct Keys {
     words: Lines,
     /// Words of an entry.
     stride: usize,
@@ -89,20 +89,20 @@ pub(super) struct Keys {
 
 /// A hash of a key: the same on every machine, in every run.
 #[inline]
-pub(super) fn hash(key: &[u64]) -> u64 {
+pub(in crate::rules) fn hash(key: &[u64]) -> u64 {
     key.iter().fold(0x9E37_79B9_7F4A_7C15, |hash, &word| mix(hash ^ word))
 }
 
 /// A word whose every bit depends on every bit of the given one.
 #[inline]
-pub(super) fn mix(word: u64) -> u64 {
+pub(in crate::rules) fn mix(word: u64) -> u64 {
     let wide = u128::from(word ^ 0xA076_1D64_78BD_642F) * 0xE703_7ED1_A0B4_28DB;
     let folded = (wide as u64) ^ (wide >> 64) as u64;
     (folded ^ folded >> 32).wrapping_mul(0x9FB2_1C65_1E98_DF25)
 }
 
 impl Keys {
-    pub(super) fn new(
+    pub(in crate::rules) fn new(
         keys_max: usize,
         key_words: usize,
         state_words: usize,
@@ -115,12 +115,12 @@ impl Keys {
         Ok(Self { words, stride, key_words, state_words, entries, live, max: keys_max })
     }
 
-    pub(super) fn entries(&self) -> usize {
+    pub(in crate::rules) fn entries(&self) -> usize {
         self.entries
     }
 
     /// The entries in use.
-    pub(super) fn live(&self) -> &[u32] {
+    pub(in crate::rules) fn live(&self) -> &[u32] {
         &self.live
     }
 
@@ -135,39 +135,39 @@ impl Keys {
     }
 
     #[inline]
-    pub(super) fn vacant(&self, entry: usize) -> bool {
+    pub(in crate::rules) fn vacant(&self, entry: usize) -> bool {
         halves(self.words.at(entry * self.stride + 1)).0 == 0
     }
 
     #[inline]
-    pub(super) fn head(&self, entry: usize) -> Head {
+    pub(in crate::rules) fn head(&self, entry: usize) -> Head {
         Head::read(self.words.get(entry * self.stride, HEAD))
     }
 
     #[inline]
-    pub(super) fn set_head(&mut self, entry: usize, head: Head) {
+    pub(in crate::rules) fn set_head(&mut self, entry: usize, head: Head) {
         head.write(self.words.get_mut(entry * self.stride, HEAD));
     }
 
     #[inline]
-    pub(super) fn key(&self, entry: usize) -> &[u64] {
+    pub(in crate::rules) fn key(&self, entry: usize) -> &[u64] {
         self.words.get(entry * self.stride + HEAD, self.key_words)
     }
 
     /// The sums and whatever else the aggregates keep for a key.
     #[inline]
-    pub(super) fn state(&self, entry: usize) -> &[u64] {
+    pub(in crate::rules) fn state(&self, entry: usize) -> &[u64] {
         self.words.get(entry * self.stride + HEAD + self.key_words, self.state_words)
     }
 
     #[inline]
-    pub(super) fn state_mut(&mut self, entry: usize) -> &mut [u64] {
+    pub(in crate::rules) fn state_mut(&mut self, entry: usize) -> &mut [u64] {
         self.words.get_mut(entry * self.stride + HEAD + self.key_words, self.state_words)
     }
 
     /// The entry of a key.
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &[u64]) -> Option<usize> {
+    pub(in crate::rules) fn find(&self, hash: u64, key: &[u64]) -> Option<usize> {
         let mut entry = self.home(hash);
         for _ in 0..PROBES_MAX.min(self.entries) {
             if self.vacant(entry) {
@@ -182,7 +182,12 @@ impl Keys {
     }
 
     /// An entry for a key that has none, `used` at the given time.
-    pub(super) fn insert(&mut self, hash: u64, key: &[u64], used: u32) -> Result<usize, Full> {
+    pub(in crate::rules) fn insert(
+        &mut self,
+        hash: u64,
+        key: &[u64],
+        used: u32,
+    ) -> Result<usize, Full> {
         if self.live.len() == self.max {
             return Err(Full::Keys);
         }
@@ -201,7 +206,7 @@ impl Keys {
     }
 
     /// Gives a vacant entry to a key.
-    pub(super) fn occupy(&mut self, entry: usize, key: &[u64], used: u32) {
+    pub(in crate::rules) fn occupy(&mut self, entry: usize, key: &[u64], used: u32) {
         let live = self.live.len() as u32;
         self.live.push(entry as u32);
         self.set_head(entry, Head { used, live, ..Head::default() });
@@ -210,7 +215,7 @@ impl Keys {
     }
 
     /// Makes an entry vacant; those that probed past it move up.
-    pub(super) fn remove(&mut self, entry: usize) {
+    pub(in crate::rules) fn remove(&mut self, entry: usize) {
         let live = self.head(entry).live as usize;
         self.live.swap_remove(live);
         if let Some(&moved) = self.live.get(live) {
@@ -240,18 +245,18 @@ impl Keys {
 
     /// Asks for the lines of a key's home.
     #[inline]
-    pub(super) fn load(&self, hash: u64, memory: Memory) {
+    pub(in crate::rules) fn load(&self, hash: u64, memory: Memory) {
         let at = self.home(hash) * self.stride;
         for line in (0..self.stride).step_by(LINE).take(4) {
             self.words.load(at + line, memory);
         }
     }
 
-    pub(super) fn reserve(&self, memory: Memory) {
+    pub(in crate::rules) fn reserve(&self, memory: Memory) {
         self.words.reserve(memory);
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::rules) fn bytes(&self) -> usize {
         self.words.bytes() + self.live.capacity() * 4
     }
 }

@@ -54,22 +54,22 @@
 //! assert_eq!(out, [Value::int(2), Value::int(1250)]);
 //! ```
 
-mod accumulate;
+pub(in crate::rules) mod accumulate;
 mod distinct;
-mod evaluate;
-mod extremes;
-mod fixed;
-mod keys;
+pub(in crate::rules) mod evaluate;
+pub(in crate::rules) mod extremes;
+pub(in crate::rules) mod fixed;
+pub(in crate::rules) mod keys;
 mod late;
-mod lines;
-mod plan;
-mod registers;
-mod rows;
+pub(in crate::rules) mod lines;
+pub(in crate::rules) mod plan;
+pub(in crate::rules) mod registers;
+pub(in crate::rules) mod rows;
 mod saved;
-mod sketch;
+pub(in crate::rules) mod sketch;
 mod spec;
 #[cfg(test)]
-mod tests;
+pub(in crate::rules) mod tests;
 mod unbounded;
 mod windows;
 

@@ -11,7 +11,7 @@ use crate::rules::types::Type;
 
 /// Something that is kept per key and can take a row in and, if the frame is bounded, out.
 #[derive(Copy, Clone, PartialEq, Debug)]
-pub(super) enum Kind {
+pub(in crate::rules) enum Kind {
     /// Known values: 1 word.
     Known,
     /// Sum of whole numbers, 128 bits: 2 words.
@@ -33,14 +33,18 @@ pub(super) enum Kind {
     Best(bool),
     /// The first value of an unbounded frame: 2 words, `[1 | known << 1] [value]`.
     First,
+    /// The value of the first row of a group in order of time, or of the last: 3 words,
+    /// `[1 | known << 1] [ts] [value]`.
+    Edge(bool),
 }
 
 impl Kind {
     /// Words that it takes.
-    pub(super) const fn words(self) -> usize {
+    pub(in crate::rules) const fn words(self) -> usize {
         match self {
             Self::Known | Self::Distinct(_) | Self::Buckets(_) | Self::Best(_) => 1,
             Self::Sum | Self::First => 2,
+            Self::Edge(_) => 3,
             Self::Wide => SUM + 1,
             Self::Square => SQUARE,
             Self::Pair(..) => 2 + 2 * SUM + 3 * SQUARE,
@@ -51,72 +55,82 @@ impl Kind {
 
 /// A [`Kind`] over an argument, and its words.
 #[derive(Copy, Clone, PartialEq, Debug)]
-pub(super) struct Sum {
-    pub(super) kind: Kind,
-    pub(super) arg: usize,
-    pub(super) ty: Type,
-    pub(super) at: usize,
+pub(in crate::rules) struct Sum {
+    pub(in crate::rules) kind: Kind,
+    pub(in crate::rules) arg: usize,
+    pub(in crate::rules) ty: Type,
+    pub(in crate::rules) at: usize,
 }
 
 /// A monotone queue for the least or greatest of a bounded frame: 1 word `[front|back]`, and a link
 /// word per row.
 #[derive(Copy, Clone, PartialEq, Debug)]
-pub(super) struct Extreme {
-    pub(super) greatest: bool,
-    pub(super) arg: usize,
-    pub(super) ty: Type,
-    pub(super) at: usize,
+pub(in crate::rules) struct Extreme {
+    pub(in crate::rules) greatest: bool,
+    pub(in crate::rules) arg: usize,
+    pub(in crate::rules) ty: Type,
+    pub(in crate::rules) at: usize,
 }
 
 /// A moving average: 2 words, weighted sum and weight.
 #[derive(Copy, Clone, PartialEq, Debug)]
-pub(super) struct Moving {
-    pub(super) arg: usize,
-    pub(super) ty: Type,
-    pub(super) half_life: f64,
-    pub(super) at: usize,
+pub(in crate::rules) struct Moving {
+    pub(in crate::rules) arg: usize,
+    pub(in crate::rules) ty: Type,
+    pub(in crate::rules) half_life: f64,
+    pub(in crate::rules) at: usize,
 }
 
 /// How a result is read.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Reading {
-    pub(super) function: Function,
-    pub(super) arg: usize,
-    pub(super) ty: Type,
+pub(in crate::rules) struct Reading {
+    pub(in crate::rules) function: Function,
+    pub(in crate::rules) arg: usize,
+    pub(in crate::rules) ty: Type,
     /// Words of what it reads; for a bounded minimum or maximum, which queue.
-    pub(super) at: usize,
+    pub(in crate::rules) at: usize,
     /// The word of the count of known values.
-    pub(super) known: usize,
+    pub(in crate::rules) known: usize,
     /// Words of the sum of squares, or the number of the sketch.
-    pub(super) more: usize,
+    pub(in crate::rules) more: usize,
     /// Whether there is an argument.
-    pub(super) has_arg: bool,
+    pub(in crate::rules) has_arg: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
-    pub(super) sums: Vec<Sum>,
-    pub(super) extremes: Vec<Extreme>,
-    pub(super) moving: Vec<Moving>,
-    pub(super) readings: Vec<Reading>,
+pub(in crate::rules) struct Plan {
+    pub(in crate::rules) sums: Vec<Sum>,
+    pub(in crate::rules) extremes: Vec<Extreme>,
+    pub(in crate::rules) moving: Vec<Moving>,
+    pub(in crate::rules) readings: Vec<Reading>,
     /// Words of a key's state.
-    pub(super) words: usize,
+    pub(in crate::rules) words: usize,
     /// Tables of distinct values.
-    pub(super) tables: usize,
+    pub(in crate::rules) tables: usize,
     /// Percentile sketches.
-    pub(super) sketches: usize,
-    pub(super) bounded: bool,
+    pub(in crate::rules) sketches: usize,
+    pub(in crate::rules) bounded: bool,
+    /// Groups of rows, which no row looks back on: sums grow and are merged.
+    pub(in crate::rules) grouped: bool,
 }
 
 /// The scale of a decimal; 0 of other numbers.
-pub(super) const fn scale(ty: Type) -> u8 {
+pub(in crate::rules) const fn scale(ty: Type) -> u8 {
     if let Type::Decimal(scale) = ty { scale } else { 0 }
 }
 
 impl Plan {
-    pub(super) fn new(spec: &Spec) -> Self {
-        let bounded = spec.frame != Frame::Unbounded;
-        let mut plan = Self { bounded, ..Self::default() };
+    pub(in crate::rules) fn new(spec: &Spec) -> Self {
+        Self::made(spec, spec.frame != Frame::Unbounded, false)
+    }
+
+    /// What is kept of a group.
+    pub(in crate::rules) fn of_group(spec: &Spec) -> Self {
+        Self::made(spec, false, true)
+    }
+
+    fn made(spec: &Spec, bounded: bool, grouped: bool) -> Self {
+        let mut plan = Self { bounded, grouped, ..Self::default() };
         // Counts and plain sums first: they are what most rules read, in the key's first line.
         for aggregate in &spec.aggregates {
             plan.known(spec, aggregate);
@@ -129,7 +143,7 @@ impl Plan {
     }
 
     /// Whether removing a key must take its rows out one by one.
-    pub(super) fn leaves_traces(&self) -> bool {
+    pub(in crate::rules) fn leaves_traces(&self) -> bool {
         self.tables + self.sketches > 0
     }
 
@@ -154,6 +168,9 @@ impl Plan {
         let known = self.known(spec, aggregate);
         let function = aggregate.function;
         let (at, more) = match function {
+            F::FirstValue | F::LastValue if self.grouped => {
+                (self.sum(Kind::Edge(function == F::LastValue), arg, ty), 0)
+            }
             F::Count | F::RowNumber | F::LastValue | F::Lag(_) => (0, 0),
             F::Sum | F::Avg if ty == Type::Double => (self.sum(Kind::Wide, arg, ty), 0),
             F::Sum | F::Avg => (self.sum(Kind::Sum, arg, ty), 0),

@@ -18,7 +18,7 @@ const COUNT: usize = 512;
 /// Rank at most: the sum counts in units of 2^-54.
 const RANK_MAX: u32 = 54;
 /// Words of the state.
-pub(super) const WORDS: usize = 2 + COUNT / 8;
+pub(in crate::rules) const WORDS: usize = 2 + COUNT / 8;
 
 /// Expected values until so many registers are hit, as in collecting coupons.
 const DRAWN: [f64; COUNT + 1] = {
@@ -32,7 +32,7 @@ const DRAWN: [f64; COUNT + 1] = {
 };
 
 /// Notes a value.
-pub(super) fn add(state: &mut [u64], value: u64) {
+pub(in crate::rules) fn add(state: &mut [u64], value: u64) {
     let hash = mix(mix(value));
     let register = hash as usize % COUNT;
     let rank = ((hash & !(COUNT as u64 - 1)).leading_zeros() + 1).min(RANK_MAX);
@@ -47,8 +47,23 @@ pub(super) fn add(state: &mut [u64], value: u64) {
     state[1] = state[1].wrapping_add(u64::from(old == 0));
 }
 
+/// Notes every value that another state noted.
+pub(in crate::rules) fn merge(state: &mut [u64], other: &[u64]) {
+    let part = |rank: u32| 1u64 << (RANK_MAX - rank.min(RANK_MAX));
+    for register in 0..COUNT {
+        let (at, shift) = (2 + register / 8, register % 8 * 8);
+        let rank = |words: &[u64]| (words[at] >> shift & 0xFF) as u32;
+        let (old, new) = (rank(state), rank(other));
+        if new > old {
+            state[at] = state[at] & !(0xFF << shift) | u64::from(new) << shift;
+            state[0] = state[0].wrapping_add(part(old) - part(new));
+            state[1] = state[1].wrapping_add(u64::from(old == 0));
+        }
+    }
+}
+
 /// About how many different values were noted.
-pub(super) fn estimate(state: &[u64]) -> i64 {
+pub(in crate::rules) fn estimate(state: &[u64]) -> i64 {
     let unit = (1u64 << RANK_MAX) as f64;
     let count = COUNT as f64;
     let sum = (((COUNT as u64) << RANK_MAX).wrapping_sub(state[0])) as f64 / unit;

@@ -21,11 +21,11 @@ const SLOT_BITS: u32 = 4;
 const HEADER: usize = 2;
 
 /// Which row: chunk and slot. 0 is none.
-pub(super) type Row = u32;
+pub(in crate::rules) type Row = u32;
 /// No row.
-pub(super) const NONE: Row = 0;
+pub(in crate::rules) const NONE: Row = 0;
 
-pub(super) struct Rows {
+pub(in crate::rules) struct Rows {
     words: Lines,
     chunk_words: usize,
     row_words: usize,
@@ -49,7 +49,7 @@ fn shape(row_words: usize, args: usize) -> (usize, usize) {
 
 impl Rows {
     /// Room for `rows` rows of at most `keys` keys.
-    pub(super) fn new(
+    pub(in crate::rules) fn new(
         rows: usize,
         keys: usize,
         args: usize,
@@ -84,37 +84,37 @@ impl Rows {
     }
 
     #[inline]
-    pub(super) fn ts(&self, row: Row) -> u64 {
+    pub(in crate::rules) fn ts(&self, row: Row) -> u64 {
         self.words.at(self.place(row))
     }
 
     /// The arguments of a row, and which of them are known.
     #[inline]
-    pub(super) fn args(&self, row: Row) -> (&[u64], u64) {
+    pub(in crate::rules) fn args(&self, row: Row) -> (&[u64], u64) {
         let known = self.words.at(self.header(row) + 1) >> (Self::slot(row) * self.args);
         let known = known & ((1 << self.args) - 1);
         (self.words.get(self.place(row) + 1, self.args), known)
     }
 
     #[inline]
-    pub(super) fn value(&self, row: Row, arg: usize) -> Value {
+    pub(in crate::rules) fn value(&self, row: Row, arg: usize) -> Value {
         let (args, known) = self.args(row);
         if known >> arg & 1 != 0 { Value { bits: args[arg], known: true } } else { Value::NULL }
     }
 
     #[inline]
-    pub(super) fn link(&self, row: Row, link: usize) -> (Row, Row) {
+    pub(in crate::rules) fn link(&self, row: Row, link: usize) -> (Row, Row) {
         halves(self.words.at(self.place(row) + 1 + self.args + link))
     }
 
     #[inline]
-    pub(super) fn set_link(&mut self, row: Row, link: usize, before: Row, after: Row) {
+    pub(in crate::rules) fn set_link(&mut self, row: Row, link: usize, before: Row, after: Row) {
         let place = self.place(row) + 1 + self.args + link;
         self.words.set(place, word(before, after));
     }
 
     #[inline]
-    pub(super) fn write(&mut self, row: Row, ts: u64, args: &[u64], known: u64) {
+    pub(in crate::rules) fn write(&mut self, row: Row, ts: u64, args: &[u64], known: u64) {
         let place = self.place(row);
         self.words.set(place, ts);
         self.words.get_mut(place + 1, self.args).copy_from_slice(args);
@@ -131,7 +131,7 @@ impl Rows {
     }
 
     /// All of a row, to another place.
-    pub(super) fn copy(&mut self, from: Row, to: Row) {
+    pub(in crate::rules) fn copy(&mut self, from: Row, to: Row) {
         let (_, known) = self.args(from);
         self.words.copy(self.place(from), self.place(to), self.row_words);
         self.set_known(to, known);
@@ -139,7 +139,7 @@ impl Rows {
 
     /// The row after one that is not its key's last.
     #[inline]
-    pub(super) fn next(&self, row: Row) -> Row {
+    pub(in crate::rules) fn next(&self, row: Row) -> Row {
         if row & ((1 << SLOT_BITS) - 1) != self.slots - 1 {
             return row + 1;
         }
@@ -148,7 +148,7 @@ impl Rows {
 
     /// The row before one that is not its key's first.
     #[inline]
-    pub(super) fn prev(&self, row: Row) -> Row {
+    pub(in crate::rules) fn prev(&self, row: Row) -> Row {
         if Self::slot(row) != 0 {
             return row - 1;
         }
@@ -157,7 +157,7 @@ impl Rows {
 
     /// A place after the last row of a key, or for its first. `NONE` if there is no room.
     #[inline]
-    pub(super) fn push(&mut self, last: Row) -> Row {
+    pub(in crate::rules) fn push(&mut self, last: Row) -> Row {
         if last != NONE && last & ((1 << SLOT_BITS) - 1) != self.slots - 1 {
             return last + 1;
         }
@@ -190,7 +190,7 @@ impl Rows {
 
     /// Gives up the first row of a key. The one after it, `NONE` if it was the last.
     #[inline]
-    pub(super) fn pop(&mut self, first: Row, last: Row) -> Row {
+    pub(in crate::rules) fn pop(&mut self, first: Row, last: Row) -> Row {
         let next = if first == last { NONE } else { self.next(first) };
         if next >> SLOT_BITS != first >> SLOT_BITS {
             self.words.set(self.header(first), word(self.free, 0));
@@ -200,7 +200,7 @@ impl Rows {
     }
 
     /// Gives up all rows of a key at once.
-    pub(super) fn pop_all(&mut self, first: Row, last: Row) {
+    pub(in crate::rules) fn pop_all(&mut self, first: Row, last: Row) {
         if first != NONE {
             self.words.set(self.header(last), word(self.free, 0));
             self.free = first >> SLOT_BITS;
@@ -208,17 +208,17 @@ impl Rows {
     }
 
     #[inline]
-    pub(super) fn load(&self, row: Row, memory: Memory) {
+    pub(in crate::rules) fn load(&self, row: Row, memory: Memory) {
         if row != NONE {
             self.words.load(self.header(row), memory);
         }
     }
 
-    pub(super) fn reserve(&self, memory: Memory) {
+    pub(in crate::rules) fn reserve(&self, memory: Memory) {
         self.words.reserve(memory);
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::rules) fn bytes(&self) -> usize {
         self.words.bytes()
     }
 }

@@ -30,30 +30,31 @@ struct Node {
     total: u64,
 }
 
-pub(super) struct Sketch {
+pub(in crate::rules) struct Sketch {
     /// Node 0 is none.
     nodes: Vec<Node>,
     /// Free nodes, linked by `left`.
     free: u32,
     /// Nodes from here on were never used.
     fresh: u32,
+    used: usize,
 }
 
 /// A double's bits such that unsigned order is the order of numbers.
 #[inline]
-pub(super) const fn order_f64(bits: u64) -> u64 {
+pub(in crate::rules) const fn order_f64(bits: u64) -> u64 {
     if bits >> 63 != 0 { !bits } else { bits | 1 << 63 }
 }
 
 /// What [`order_f64`] was given.
 #[inline]
-pub(super) const fn unorder_f64(order: u64) -> u64 {
+pub(in crate::rules) const fn unorder_f64(order: u64) -> u64 {
     if order >> 63 != 0 { order & !(1 << 63) } else { !order }
 }
 
 /// The bucket of a value.
 #[inline]
-pub(super) fn bucket(ty: Type, bits: u64) -> u32 {
+pub(in crate::rules) fn bucket(ty: Type, bits: u64) -> u32 {
     let value = match ty {
         Type::Double => f64::from_bits(bits),
         _ => bits.cast_signed() as f64,
@@ -63,7 +64,7 @@ pub(super) fn bucket(ty: Type, bits: u64) -> u32 {
 }
 
 /// The value that stands for a bucket: its middle, rounded for whole numbers.
-pub(super) fn representative(ty: Type, bucket: u32) -> u64 {
+pub(in crate::rules) fn representative(ty: Type, bucket: u32) -> u64 {
     let bound = |order: u64| f64::from_bits(unorder_f64(order));
     let (low, high) = (u64::from(bucket) << CUT, (u64::from(bucket) << CUT) | ((1 << CUT) - 1));
     // Values below the least normal double share the bucket of zero.
@@ -75,14 +76,30 @@ pub(super) fn representative(ty: Type, bucket: u32) -> u64 {
 }
 
 impl Sketch {
-    pub(super) fn new(nodes: usize) -> Result<Self, SpecError> {
+    pub(in crate::rules) fn new(nodes: usize) -> Result<Self, SpecError> {
         let nodes = Node::new_vec_zeroed(nodes + 1).map_err(|_| SpecError::Memory)?;
-        Ok(Self { nodes, free: 0, fresh: 1 })
+        Ok(Self { nodes, free: 0, fresh: 1, used: 0 })
     }
 
     /// Whether a bucket more could need a node that is not there.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::rules) fn is_full(&self) -> bool {
         self.free == 0 && self.fresh as usize == self.nodes.len()
+    }
+
+    /// Nodes in use.
+    pub(in crate::rules) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Puts all values of another tree into one. The new root.
+    pub(in crate::rules) fn merge(&mut self, root: u32, other: u32) -> u32 {
+        if other == 0 {
+            return root;
+        }
+        let Node { bucket, left, right, count, .. } = *self.at(other);
+        let root = self.add(root, bucket, count);
+        let root = self.merge(root, left);
+        self.merge(root, right)
     }
 
     fn take(&mut self, bucket: u32, count: u64) -> u32 {
@@ -95,12 +112,14 @@ impl Sketch {
         } else {
             self.fresh += 1;
         }
+        self.used += 1;
         self.nodes[node as usize] =
             Node { bucket, left: 0, right: 0, _pad: 0, count, total: count };
         node
     }
 
     fn give(&mut self, node: u32) {
+        self.used -= 1;
         self.nodes[node as usize].left = self.free;
         self.free = node;
     }
@@ -125,7 +144,7 @@ impl Sketch {
     }
 
     /// Puts `count` more values into a bucket. The new root.
-    pub(super) fn add(&mut self, root: u32, bucket: u32, count: u64) -> u32 {
+    pub(in crate::rules) fn add(&mut self, root: u32, bucket: u32, count: u64) -> u32 {
         if root == 0 {
             return self.take(bucket, count);
         }
@@ -158,7 +177,7 @@ impl Sketch {
     }
 
     /// Takes one value out of a bucket. The new root.
-    pub(super) fn retract(&mut self, root: u32, bucket: u32) -> u32 {
+    pub(in crate::rules) fn retract(&mut self, root: u32, bucket: u32) -> u32 {
         if root == 0 {
             return 0;
         }
@@ -194,7 +213,7 @@ impl Sketch {
     }
 
     /// The bucket of the value at `floor(p * (n - 1))`; `None` of no values.
-    pub(super) fn quantile(&self, root: u32, p: f64) -> Option<u32> {
+    pub(in crate::rules) fn quantile(&self, root: u32, p: f64) -> Option<u32> {
         let total = self.at(root).total;
         if root == 0 || total == 0 {
             return None;
@@ -217,7 +236,7 @@ impl Sketch {
     }
 
     /// Every bucket of a tree and its count, in order.
-    pub(super) fn each(&self, root: u32, visit: &mut dyn FnMut(u32, u64)) {
+    pub(in crate::rules) fn each(&self, root: u32, visit: &mut dyn FnMut(u32, u64)) {
         if root != 0 {
             let Node { bucket, left, right, count, .. } = *self.at(root);
             self.each(left, visit);
@@ -227,7 +246,7 @@ impl Sketch {
     }
 
     /// Gives up a whole tree.
-    pub(super) fn clear(&mut self, root: u32) {
+    pub(in crate::rules) fn clear(&mut self, root: u32) {
         if root != 0 {
             let Node { left, right, .. } = *self.at(root);
             self.clear(left);
@@ -236,11 +255,11 @@ impl Sketch {
         }
     }
 
-    pub(super) fn reserve(&self, memory: Memory) {
+    pub(in crate::rules) fn reserve(&self, memory: Memory) {
         memory.reserve(&self.nodes);
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::rules) fn bytes(&self) -> usize {
         self.nodes.len() * size_of::<Node>()
     }
 }

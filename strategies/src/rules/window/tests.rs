@@ -8,19 +8,20 @@ use super::{Aggregate, Frame, Function, Spec, SpecError};
 use crate::rules::types::{Type, Value};
 use crate::state::StateReader;
 
-mod oracle;
+pub(in crate::rules) mod oracle;
 
 use oracle::{Kept, Oracle, assert_same};
 
-const TYPES: [Type; 4] = [Type::Int, Type::Decimal(2), Type::Double, Type::Text(8)];
+pub(in crate::rules) const TYPES: [Type; 4] =
+    [Type::Int, Type::Decimal(2), Type::Double, Type::Text(8)];
 
-fn aggregate(function: Function, args: &[usize]) -> Aggregate {
+pub(in crate::rules) fn aggregate(function: Function, args: &[usize]) -> Aggregate {
     let arg_type = args.first().map(|&arg| TYPES[arg]);
     Aggregate { function, args: args.to_vec(), arg_type }
 }
 
 /// Every function over every argument that it takes.
-fn every_aggregate(bounded: bool) -> Vec<Aggregate> {
+pub(in crate::rules) fn every_aggregate(bounded: bool) -> Vec<Aggregate> {
     use Function as F;
     let mut all = vec![aggregate(F::Count, &[]), aggregate(F::RowNumber, &[])];
     for arg in 0..4 {
@@ -60,15 +61,15 @@ fn spec(frame: Frame, lateness: u64, keys_max: usize, rows_max: usize) -> Spec {
 }
 
 #[derive(Clone, Debug)]
-struct Op {
-    key: u64,
+pub(in crate::rules) struct Op {
+    pub(in crate::rules) key: u64,
     /// Against the time of the one before.
-    step: i64,
-    args: [Value; 4],
-    expire: bool,
+    pub(in crate::rules) step: i64,
+    pub(in crate::rules) args: [Value; 4],
+    pub(in crate::rules) expire: bool,
 }
 
-fn ops(count: usize) -> impl Strategy<Value = Vec<Op>> {
+pub(in crate::rules) fn ops(count: usize) -> impl Strategy<Value = Vec<Op>> {
     let int = prop_oneof![
         6 => (-20i64..20).prop_map(Value::int),
         1 => Just(Value::NULL),

@@ -11,13 +11,13 @@ use crate::rules::window::windows::Windows;
 use crate::rules::window::{Frame, Function, Spec};
 
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    ts: u64,
-    args: Vec<Value>,
+pub(in crate::rules) struct Row {
+    pub(in crate::rules) ts: u64,
+    pub(in crate::rules) args: Vec<Value>,
 }
 
 /// A moving average by definition: values and times since the key began.
-type History = Vec<(u64, Vec<Value>)>;
+pub(in crate::rules) type History = Vec<(u64, Vec<Value>)>;
 
 #[derive(Default)]
 struct Key {
@@ -107,7 +107,11 @@ impl Kept {
 }
 
 /// Every result over a frame whose last row asks.
-pub(super) fn results(spec: &Spec, rows: &[Row], history: Option<&History>) -> Vec<Value> {
+pub(in crate::rules) fn results(
+    spec: &Spec,
+    rows: &[Row],
+    history: Option<&History>,
+) -> Vec<Value> {
     let values = |arg: usize| rows.iter().map(move |row| row.args[arg]);
     let result = |aggregate: &crate::rules::window::Aggregate| {
         use Function as F;
@@ -255,7 +259,7 @@ fn average(ty: Type, arg: usize, half_life: f64, history: &History) -> Value {
 }
 
 /// Equal, or for doubles close: the oracle rounds at every step.
-pub(super) fn assert_same(spec: &Spec, got: &[Value], expect: &[Value]) {
+pub(in crate::rules) fn assert_same(spec: &Spec, got: &[Value], expect: &[Value]) {
     for ((aggregate, &got), &expect) in spec.aggregates.iter().zip(got).zip(expect) {
         if let Function::Ewma(_) = aggregate.function
             && !expect.known
