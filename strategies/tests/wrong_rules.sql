@@ -246,3 +246,21 @@ CREATE RULE c WITH (mode = 'challenger', against = 'a', share = 0.8) ON itch.tra
 CREATE RULE r WITH (mode = 'challenger', against = 'a', share = 1.5) ON itch.trade WHEN TRUE THEN go(1)
 ----
 CREATE RULE r WITH (budget = '5 parsecs') ON itch.trade WHEN TRUE THEN go(1)
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t JOIN itch.add_order o ON t.symbol = o.symbol
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t JOIN itch.add_order o ON t.symbol = o.symbol AND o.ts_event >= t.ts_event
+----
+INSERT INTO go SELECT qty FROM itch.trade t JOIN itch.add_order o ON t.symbol = o.symbol AND o.ts_event = t.ts_event
+----
+INSERT INTO go SELECT o.qty FROM itch.trade t SEMI JOIN itch.add_order o ON t.symbol = o.symbol AND o.ts_event = t.ts_event
+----
+INSERT INTO go SELECT 1 FROM itch.trade t CROSS JOIN itch.add_order o
+----
+INSERT INTO go SELECT 1 FROM itch.trade t JOIN itch.add_ordr o ON t.ts_event = o.ts_event
+----
+CREATE RULE r ON book.bbo a JOIN LATEST book.bbo b ON a.symbol = b.symbol WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON book.bbo a JOIN LATEST book.bbo b PER (venue) ON a.symbol = b.symbol WITHIN 5 WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON book.bbo a JOIN book.bbo b ON a.symbol = b.symbol WITHIN INTERVAL '5' SECOND WHEN count(*) OVER () > 5 THEN go(1)

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use sqlparser::ast::{Expr, NamedWindowDefinition};
 
+use super::join::JoinKind;
+
 /// A name and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
@@ -69,6 +71,25 @@ pub(super) struct Call {
     pub(super) args: Vec<Expr>,
 }
 
+/// How two streams are joined.
+#[derive(Clone, Debug)]
+pub(super) struct JoinClause {
+    /// What becomes of rows that meet no other.
+    pub(super) kind: JoinKind,
+    /// The stream on the right.
+    pub(super) stream: Name,
+    /// Another name for it.
+    pub(super) alias: Option<Name>,
+    /// `LATEST ... PER (columns)`: a later row replaces an earlier one with the same of these.
+    pub(super) per: Option<Vec<Expr>>,
+    /// `ON`.
+    pub(super) on: Expr,
+    /// `WITHIN`: how far apart in time rows may be.
+    pub(super) within: Option<Expr>,
+    /// Bytes of the text.
+    pub(super) span: Range<usize>,
+}
+
 /// `CREATE RULE name ... ON stream PARTITION BY keys WHEN condition THEN actions`.
 #[derive(Clone, Debug)]
 pub(super) struct CreateRule {
@@ -80,6 +101,8 @@ pub(super) struct CreateRule {
     pub(super) stream: Name,
     /// Another name for the stream.
     pub(super) alias: Option<Name>,
+    /// The stream that it is joined with.
+    pub(super) join: Option<JoinClause>,
     /// The keys of its windows.
     pub(super) partition: Vec<Expr>,
     /// When it acts.
@@ -101,6 +124,8 @@ pub(super) struct Insert {
     pub(super) stream: Name,
     /// Another name for the stream.
     pub(super) alias: Option<Name>,
+    /// The stream that it is joined with.
+    pub(super) join: Option<JoinClause>,
     /// What each column becomes.
     pub(super) select: Vec<Expr>,
     /// `WHERE`: before windows.

@@ -24,7 +24,7 @@ use crate::state::StateReader;
 use crate::strategy::{ACTIONS_STAGE_MAX, StateError, Strategy};
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5255_4c04;
+const STATE_VERSION: u32 = 0x5255_4c05;
 
 /// Of the records, how many share one measurement of every rule that they touch.
 const MEASURE_EVERY: u32 = 64;
@@ -459,6 +459,7 @@ impl Strategy for Rules {
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.rules.len() as u32).to_le_bytes());
+        self.time.save(out);
         self.pool.save(out);
         for running in &self.rules {
             out.push(u8::from(running.is_suspended));
@@ -471,6 +472,7 @@ impl Strategy for Rules {
         if state.u32()? != STATE_VERSION || state.u32()? as usize != self.rules.len() {
             return Err(StateError::Version);
         }
+        self.time.restore(&mut state)?;
         self.pool.restore(&mut state)?;
         for running in &mut self.rules {
             running.is_suspended = state.u8()? != 0;

@@ -144,6 +144,33 @@ impl Typed {
         Self { node, ty, span }
     }
 
+    /// Calls `each` for itself and for every expression within.
+    pub(super) fn each_mut(&mut self, each: &mut dyn FnMut(&mut Self)) {
+        each(self);
+        match &mut self.node {
+            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+                a.each_mut(each);
+            }
+            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
+                a.each_mut(each);
+                b.each_mut(each);
+            }
+            Node::Case(branches, otherwise) => {
+                for (condition, result) in branches {
+                    condition.each_mut(each);
+                    result.each_mut(each);
+                }
+                if let Some(otherwise) = otherwise {
+                    otherwise.each_mut(each);
+                }
+            }
+            Node::Coalesce(all) | Node::Call(_, all) => {
+                all.iter_mut().for_each(|typed| typed.each_mut(each));
+            }
+            _ => {}
+        }
+    }
+
     /// Its value if it is the same for every record.
     #[must_use]
     pub(super) fn constant(&self) -> Option<i64> {

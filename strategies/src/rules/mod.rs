@@ -16,6 +16,7 @@ mod expr;
 mod functions;
 pub mod group;
 mod index;
+mod join;
 mod key;
 mod operator;
 mod parse;

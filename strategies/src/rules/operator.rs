@@ -18,6 +18,7 @@ use corelane_feeds::record::{FLAG_DERIVED, FLAG_SHADOW, Header, Record, RecordBu
 use corelane_feeds::schema::SqlType;
 use corelane_feeds::units::{Nanos, Seq};
 
+use super::join::Join;
 use super::plan::{Arm, Kind, Mode, Output, Rule};
 use super::pool::Pool;
 use super::program::Machine;
@@ -42,7 +43,6 @@ pub(super) enum Progress {
     /// It has.
     Done,
     /// There was no room for more: [`Operator::resume`] goes on.
-    #[expect(dead_code, reason = "windows that close and joins have many results at once")]
     More,
 }
 
@@ -50,6 +50,8 @@ pub(super) enum Progress {
 pub(super) enum Operator {
     /// Filter, per-record windows, condition, projection.
     Query(Box<Query>),
+    /// Two streams.
+    Join(Box<Join>),
 }
 
 impl Operator {
@@ -58,6 +60,7 @@ impl Operator {
         let number = |window, aggregate| pool.input(window, aggregate);
         match &rule.kind {
             Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
+            Kind::Join(plan) => Self::Join(Box::new(Join::new(plan))),
         }
     }
 
@@ -65,42 +68,48 @@ impl Operator {
     #[inline]
     pub(super) fn on_record(
         &mut self,
-        _input: usize,
+        input: usize,
         record: &Record,
         context: &mut Context<'_>,
     ) -> Progress {
         match self {
             Self::Query(query) => query.on_record(record, context),
+            Self::Join(join) if input < 2 => join.on_record(input, record, context),
+            // A tick: time went on, and that was all.
+            Self::Join(_) => Progress::Done,
         }
     }
 
     /// Event time has come to `now` on all of its streams: what waited until then happens. Called
     /// before the record that moved time, for operators that [`Kind::is_timed`].
-    pub(super) fn on_time(&mut self, _now: Nanos, _context: &mut Context<'_>) -> Progress {
+    pub(super) fn on_time(&mut self, now: Nanos, context: &mut Context<'_>) -> Progress {
         match self {
             Self::Query(_) => Progress::Done,
+            Self::Join(join) => join.on_time(now, context),
         }
     }
 
     /// Goes on after [`Progress::More`].
-    pub(super) fn resume(&mut self, _context: &mut Context<'_>) -> Progress {
+    pub(super) fn resume(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
             Self::Query(_) => Progress::Done,
+            Self::Join(join) => join.resume(context),
         }
     }
 
     /// Takes over the state of the same rule in an earlier set.
     pub(super) fn take_over(&mut self, earlier: &mut Self) {
-        match (self, earlier) {
-            // It has none.
-            (Self::Query(_), Self::Query(_)) => {}
+        // Queries have none.
+        if let (Self::Join(new), Self::Join(old)) = (self, earlier) {
+            std::mem::swap(new, old);
         }
     }
 
     /// Appends its state.
-    pub(super) fn save(&self, _out: &mut Vec<u8>) {
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
         match self {
             Self::Query(_) => {}
+            Self::Join(join) => join.save(out),
         }
     }
 
@@ -108,9 +117,10 @@ impl Operator {
     ///
     /// # Errors
     /// If the bytes are no state of this rule.
-    pub(super) fn restore(&mut self, _state: &mut StateReader<'_>) -> Result<(), StateError> {
+    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
         match self {
             Self::Query(_) => Ok(()),
+            Self::Join(join) => join.restore(state),
         }
     }
 }
@@ -135,7 +145,6 @@ impl Due {
 
     /// To a time that a key waited for: the end of a window, a deadline. The id is the same
     /// whichever record made time go on.
-    #[expect(dead_code, reason = "for windows that close and for absence")]
     pub(super) fn to_time(key: &[u64], at: Nanos) -> Self {
         let (mut low, mut high) = (at.0 ^ 0x9e37_79b9_7f4a_7c15, at.0.rotate_left(32));
         for &word in key {

@@ -6,6 +6,8 @@
 
 mod declare;
 
+mod join;
+
 use std::ops::Range;
 
 use sqlparser::ast::{BinaryOperator, Expr, Ident, Select, SelectItem, SetExpr, Spanned};
@@ -218,6 +220,7 @@ impl Reader<'_> {
             return Err(self.expected("`ON` and a stream"));
         }
         let (stream, alias) = self.stream()?;
+        let join = self.join()?;
         let mut partition = Vec::new();
         if self.word("PARTITION") {
             if !self.word("BY") {
@@ -244,7 +247,7 @@ impl Reader<'_> {
                 break;
             }
         }
-        let rule = CreateRule { name, options, stream, alias, partition, when, then };
+        let rule = CreateRule { name, options, stream, alias, join, partition, when, then };
         Ok(Statement::Rule(Box::new(rule)))
     }
 
@@ -284,7 +287,7 @@ impl Reader<'_> {
         let span = begin.start..self.end().end;
         let refuse = |what: &str| Wrong {
             span: span.clone(),
-            title: format!("{what} has no meaning in a continuous query of one stream"),
+            title: format!("{what} has no meaning in a continuous query"),
             label: "here".to_owned(),
         };
         if query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
@@ -315,9 +318,7 @@ impl Reader<'_> {
             return Err(not_yet("DISTINCT"));
         }
         let [from] = &select.from[..] else { return Err(not_yet("a FROM of several streams")) };
-        if !from.joins.is_empty() {
-            return Err(not_yet("JOIN"));
-        }
+        let join = self.joined_with(&from.joins, span)?;
         let sqlparser::ast::TableFactor::Table { name, alias, .. } = &from.relation else {
             return Err(not_yet("anything but a stream behind FROM"));
         };
@@ -342,6 +343,7 @@ impl Reader<'_> {
             columns,
             stream,
             alias,
+            join,
             select: items,
             filter: select.selection,
             qualify: select.qualify,

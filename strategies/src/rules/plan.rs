@@ -6,6 +6,7 @@
 mod arm;
 mod follow;
 mod guard;
+mod join;
 mod options;
 mod output;
 mod pool;
@@ -30,8 +31,9 @@ use options::Options;
 use super::ast::{Name, Statement};
 use super::catalog::{Action, Catalog, DeclaredStream, Stream};
 use super::expr::Typed;
+use super::join::JoinPlan;
 use super::parse::{Placed, Places, parse};
-use super::program::Program;
+pub(super) use super::program::Program;
 use super::resolve::{Noted, Resolver, Scope};
 use super::types::Type;
 use crate::diagnostics::{Diagnostics, TextError, nearest};
@@ -100,13 +102,15 @@ pub(super) struct Budget {
 /// What kind of operator a rule is, with its programs.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Query(QueryPlan),
+    Query(Box<QueryPlan>),
+    Join(Box<JoinPlan>),
 }
 
 impl Kind {
     fn outputs(&self) -> &[Output] {
         match self {
             Self::Query(plan) => &plan.outputs,
+            Self::Join(plan) => &plan.outputs[0],
         }
     }
 
@@ -124,6 +128,7 @@ impl Kind {
     pub(super) fn guard(&self) -> Option<&Guard> {
         match self {
             Self::Query(plan) => plan.guard.as_ref(),
+            Self::Join(_) => None,
         }
     }
 
@@ -131,12 +136,14 @@ impl Kind {
     pub(super) fn is_timed(&self) -> bool {
         match self {
             Self::Query(_) => false,
+            Self::Join(_) => true,
         }
     }
 
     fn explain(&self, pool: &[PoolWindow], out: &mut Vec<String>) {
         match self {
             Self::Query(plan) => plan.explain(pool, out),
+            Self::Join(plan) => plan.explain(out),
         }
     }
 }

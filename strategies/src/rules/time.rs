@@ -11,6 +11,9 @@ use corelane_feeds::record::{Header, StreamId};
 use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::Nanos;
 
+use crate::state::StateReader;
+use crate::strategy::StateError;
+
 /// The watermarks of the streams that rules read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Time {
@@ -53,5 +56,21 @@ impl Time {
                 *watermark = known.2;
             }
         }
+    }
+
+    /// Appends every watermark.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        self.streams.iter().for_each(|(.., at)| out.extend_from_slice(&at.0.to_le_bytes()));
+    }
+
+    /// Takes over the watermarks that [`Time::save`] of the same streams wrote.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        for (.., watermark) in &mut self.streams {
+            *watermark = Nanos(state.u64()?);
+        }
+        Ok(())
     }
 }

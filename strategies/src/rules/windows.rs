@@ -9,7 +9,7 @@ use sqlparser::ast::{
     Expr, OrderBySort, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 
-use super::expr::{Node, Typed};
+use super::expr::Typed;
 use super::resolve::{Noted, Resolver};
 use super::types::Type;
 use super::window::{Aggregate, Frame, Function};
@@ -41,7 +41,7 @@ pub(super) struct WindowPlans {
 /// The expression without its place in the text: equal to every other of the same meaning.
 pub(super) fn placeless(typed: &Typed) -> Typed {
     let mut typed = typed.clone();
-    forget_spans(&mut typed);
+    typed.each_mut(&mut |typed| typed.span = 0..0);
     typed
 }
 
@@ -52,30 +52,6 @@ fn all_same(left: &[Typed], right: &[Typed]) -> bool {
 /// Same meaning, wherever it stands.
 fn same(left: &Typed, right: &Typed) -> bool {
     placeless(left) == placeless(right)
-}
-
-fn forget_spans(typed: &mut Typed) {
-    typed.span = 0..0;
-    match &mut typed.node {
-        Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
-            forget_spans(a);
-        }
-        Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
-            forget_spans(a);
-            forget_spans(b);
-        }
-        Node::Case(branches, otherwise) => {
-            for (condition, result) in branches {
-                forget_spans(condition);
-                forget_spans(result);
-            }
-            if let Some(otherwise) = otherwise {
-                forget_spans(otherwise);
-            }
-        }
-        Node::Coalesce(all) | Node::Call(_, all) => all.iter_mut().for_each(forget_spans),
-        _ => {}
-    }
 }
 
 impl WindowPlans {

@@ -43,6 +43,10 @@ impl Patterns {
         }
         self.work = work;
         self.keep(at, found, now.ahead);
+        if self.runs.attempts[at as usize].is_found {
+            // It may end with the match that it has, and then those after it go on without it.
+            self.step += 1;
+        }
     }
 
     /// Takes a row to a thread, whose link is given up.

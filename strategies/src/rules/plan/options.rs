@@ -7,14 +7,13 @@ use crate::rules::resolve::Noted;
 
 /// Keys of a window, if a rule does not say.
 const KEYS_MAX: usize = 100_000;
-/// Rows of a window, of all its keys, if a rule does not say.
-const ROWS_MAX: usize = 1 << 20;
 
 /// What the options of a rule say.
 pub(super) struct Options {
     pub(super) mode: Mode,
     pub(super) keys_max: usize,
-    pub(super) rows_max: usize,
+    /// Rows of a window of all its keys, or of a side of a join.
+    pub(super) rows_max: Option<usize>,
     pub(super) budget: Option<Budget>,
     /// The rule that a challenger stands against, and the share of keys that it acts on.
     pub(super) against: Option<Name>,
@@ -26,7 +25,7 @@ impl Default for Options {
         Self {
             mode: Mode::Live,
             keys_max: KEYS_MAX,
-            rows_max: ROWS_MAX,
+            rows_max: None,
             budget: None,
             against: None,
             share: None,
@@ -81,7 +80,7 @@ impl Options {
                 self.budget = Some(Budget { ns, suspends });
             }
             "keys_max" => self.keys_max = number()?,
-            "rows_max" => self.rows_max = number()?,
+            "rows_max" => self.rows_max = Some(number()?),
             _ => drop(text.parse::<u32>().ok().filter(|n| *n > 0)?),
         }
         Some(())

@@ -14,6 +14,9 @@ use crate::rules::types::Type;
 use crate::rules::window::{Aggregate, Frame, Spec, SpecError, Windows};
 use crate::rules::windows::{WindowPlan, placeless};
 
+/// Rows of a window, of all its keys, if a rule does not say.
+const ROWS_MAX: usize = 1 << 20;
+
 /// A window that rules share.
 #[derive(Clone, Debug)]
 pub(in crate::rules) struct PoolWindow {
@@ -131,12 +134,13 @@ impl Planner<'_> {
         place: &Name,
     ) -> Result<(usize, Vec<usize>), Noted> {
         let args = self.compile_all(&plan.args)?;
+        let rows_max = options.rows_max.unwrap_or(ROWS_MAX);
         let filter_typed = filter.map(placeless);
         let key_typed: Vec<Typed> = plan.partition.iter().map(placeless).collect();
         for (at, window) in self.set.pool.iter_mut().enumerate() {
             let is_it = window.stream == stream
                 && (window.frame, window.keys_max) == (plan.frame, options.keys_max)
-                && window.rows_max == options.rows_max
+                && window.rows_max == rows_max
                 && (&window.filter_typed, &window.key_typed) == (&filter_typed, &key_typed);
             // One that is full is left as it is.
             if is_it && let Ok(places) = window.join(plan, &args) {
@@ -153,7 +157,7 @@ impl Planner<'_> {
             frame: plan.frame,
             lateness: self.set.lateness(stream),
             keys_max: options.keys_max,
-            rows_max: options.rows_max,
+            rows_max,
             filter_typed,
             key_typed,
             args_typed: Vec::new(),

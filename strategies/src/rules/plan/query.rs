@@ -68,6 +68,9 @@ impl Planner<'_> {
     /// # Errors
     /// If a mistake was noted.
     pub(super) fn rule(&mut self, rule: &CreateRule) -> Result<(), Noted> {
+        if let Some(join) = &rule.join {
+            return self.join_rule(rule, join);
+        }
         let name = self.free(&rule.name);
         let options = self.options(&rule.options);
         let stream = self.stream(&rule.stream)?;
@@ -104,6 +107,9 @@ impl Planner<'_> {
     /// # Errors
     /// If a mistake was noted.
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<(), Noted> {
+        if let Some(join) = &insert.join {
+            return self.join_insert(insert, join);
+        }
         let anonymous = Name { text: "insert".to_owned(), span: insert.action.span.clone() };
         let rule_name = insert.name.as_ref().unwrap_or(&anonymous);
         let name = self.free(rule_name)?;
@@ -162,7 +168,8 @@ impl Planner<'_> {
         condition.iter_mut().for_each(|program| program.number_inputs(&input));
         let columns = outputs.iter_mut().flat_map(|output| &mut output.columns);
         columns.for_each(|column| column.program.number_inputs(&input));
-        let kind = Kind::Query(QueryPlan { filter, windows, condition, guard, outputs });
+        let plan = QueryPlan { filter, windows, condition, guard, outputs };
+        let kind = Kind::Query(Box::new(plan));
         self.set.rules.push(Rule::new(name, options, vec![id], kind));
         Ok(())
     }

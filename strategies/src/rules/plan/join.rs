@@ -1,0 +1,399 @@
+//! Joins of two streams: ON taken apart into what has to be equal, how far apart in time rows may
+//! be, and the rest.
+
+use corelane_feeds::streams::sys::Tick;
+
+use super::{Kind, Options, Output, Planner, Program, Rule};
+use crate::rules::ast::{CreateRule, Insert, JoinClause, Name};
+use crate::rules::catalog::{Column, Stream};
+use crate::rules::expr::{Arith, Compare, Node, Typed};
+use crate::rules::join::{Join, JoinKind, JoinPlan};
+use crate::rules::key::KeyProgram;
+use crate::rules::resolve::{Noted, Resolver, Scope, Source};
+use crate::rules::types::Type;
+
+/// Rows of a side, if a rule does not say.
+const ROWS_MAX: usize = 1 << 16;
+/// Where a record's event time stands.
+const TS_EVENT: usize = 16;
+
+/// The two streams of a join.
+struct Sides {
+    streams: [Stream; 2],
+    /// Where the right one's columns begin.
+    base: usize,
+}
+
+/// ON, taken apart.
+struct On {
+    keys: [Vec<Typed>; 2],
+    low: Option<i64>,
+    high: Option<i64>,
+    rest: Vec<Typed>,
+}
+
+/// Names and options of a rule that joins.
+struct Named<'a> {
+    name: &'static str,
+    options: &'a Options,
+}
+
+fn conjuncts(typed: Typed, out: &mut Vec<Typed>) {
+    match typed.node {
+        Node::And(left, right) => {
+            conjuncts(*left, out);
+            conjuncts(*right, out);
+        }
+        _ => out.push(typed),
+    }
+}
+
+impl Sides {
+    /// Whether an expression looks at the left and at the right.
+    fn of(&self, typed: &Typed) -> (bool, bool) {
+        let mut sides = (false, false);
+        typed.clone().each_mut(&mut |typed| {
+            if let Node::Column(column) = &typed.node {
+                let is_left = column.offset < self.base;
+                sides = (sides.0 || is_left, sides.1 || !is_left);
+            }
+        });
+        sides
+    }
+
+    /// The expression where one side is missing.
+    fn without(&self, side: usize, typed: &Typed) -> Typed {
+        let mut typed = typed.clone();
+        typed.each_mut(&mut |typed| {
+            if let Node::Column(column) = &typed.node
+                && (column.offset < self.base) == (side == 0)
+            {
+                typed.node = Node::Null;
+            }
+        });
+        typed
+    }
+}
+
+impl Planner<'_> {
+    /// Whether a column is the event time of its side.
+    fn is_time(&self, sides: &Sides, column: Column) -> Option<usize> {
+        let side = usize::from(column.offset >= sides.base);
+        let offset = column.offset - side * sides.base;
+        let id = sides.streams[side].schema.stream;
+        let declared = self.set.declared_streams().iter().find(|stream| stream.id() == id);
+        let time = declared.and_then(|stream| {
+            let column = stream.declared.columns.get(stream.declared.time?)?;
+            Some(column.field.offset)
+        });
+        (offset == TS_EVENT || Some(offset) == time).then_some(side)
+    }
+
+    /// `event time + distance`: its side and the distance.
+    fn time_of(&self, sides: &Sides, typed: &Typed) -> Option<(usize, i64)> {
+        match &typed.node {
+            Node::Column(column) => Some((self.is_time(sides, *column)?, 0)),
+            Node::Arith(op @ (Arith::Add | Arith::Sub), left, right) => {
+                let (time, by) = match (self.time_of(sides, left), right.constant()) {
+                    (Some(time), Some(by)) => (time, by),
+                    _ if *op == Arith::Add => (self.time_of(sides, right)?, left.constant()?),
+                    _ => return None,
+                };
+                let by = if *op == Arith::Add { by } else { by.checked_neg()? };
+                Some((time.0, time.1.checked_add(by)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a condition says of `right.ts - left.ts`: at least and at most.
+    fn distance(&self, sides: &Sides, typed: &Typed) -> Option<(Option<i64>, Option<i64>)> {
+        let Node::Compare(op, left, right) = &typed.node else { return None };
+        let (a, b) = (self.time_of(sides, left)?, self.time_of(sides, right)?);
+        // a.ts + x op b.ts + y
+        let (op, x, y) = match (a.0, b.0) {
+            (0, 1) => (*op, a.1, b.1),
+            (1, 0) => (op.flipped(), b.1, a.1),
+            _ => return None,
+        };
+        // left.ts + x op right.ts + y is x - y op right.ts - left.ts.
+        let by = x.checked_sub(y)?;
+        match op {
+            Compare::Le => Some((Some(by), None)),
+            Compare::Lt => Some((Some(by.checked_add(1)?), None)),
+            Compare::Ge => Some((None, Some(by))),
+            Compare::Gt => Some((None, Some(by.checked_sub(1)?))),
+            Compare::Eq => Some((Some(by), Some(by))),
+            Compare::Ne => None,
+        }
+    }
+
+    fn take_apart(&self, sides: &Sides, on: Typed) -> On {
+        let mut all = Vec::new();
+        conjuncts(on, &mut all);
+        let mut on = On { keys: [vec![], vec![]], low: None, high: None, rest: vec![] };
+        for typed in all {
+            if let Some((low, high)) = self.distance(sides, &typed) {
+                on.low = on.low.max(low);
+                on.high = match (on.high, high) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                continue;
+            }
+            if let Node::Compare(Compare::Eq, left, right) = &typed.node {
+                let sides_of = (sides.of(left), sides.of(right));
+                let pair = match sides_of {
+                    ((true, false), (false, true)) => Some((left, right)),
+                    ((false, true), (true, false)) => Some((right, left)),
+                    _ => None,
+                };
+                if let Some((left, right)) = pair
+                    && left.ty != Type::Double
+                {
+                    // Texts of different lengths have keys of different lengths.
+                    let both = match (left.ty, right.ty) {
+                        (Type::Text(a), Type::Text(b)) => Type::Text(a.max(b)),
+                        (ty, _) => ty,
+                    };
+                    on.keys[0].push(Typed { ty: both, ..(**left).clone() });
+                    on.keys[1].push(Typed { ty: both, ..(**right).clone() });
+                    // NULL is equal to nothing, and a key of its own.
+                    let is_null = |typed: &Typed| {
+                        let null = Node::IsNull(Box::new(typed.clone()));
+                        let null = Typed::new(null, Type::Bool, typed.span.clone());
+                        Typed::new(Node::Not(Box::new(null)), Type::Bool, typed.span.clone())
+                    };
+                    if matches!(&left.node, Node::Column(column) if column.nulls.is_none()) {
+                        continue;
+                    }
+                    on.rest.push(is_null(left));
+                    continue;
+                }
+            }
+            on.rest.push(typed);
+        }
+        on
+    }
+
+    /// Both streams with their names, in one scope.
+    fn join_scope(
+        &mut self,
+        left: (&Name, Option<&Name>),
+        join: &JoinClause,
+    ) -> Result<(Sides, Scope), Noted> {
+        let streams = (self.stream(left.0), self.stream(&join.stream));
+        let streams = [streams.0?, streams.1?];
+        let base = streams[0].schema.bytes;
+        let names = |name: &Name, alias: Option<&Name>, stream: Stream| match alias {
+            Some(alias) => vec![alias.text.clone()],
+            None => {
+                let short = stream.schema.name.split_once('.').map_or("", |(_, short)| short);
+                vec![name.text.clone(), short.to_owned()]
+            }
+        };
+        let sources = vec![
+            Source { stream: streams[0], names: names(left.0, left.1, streams[0]), base: 0 },
+            Source {
+                stream: streams[1],
+                names: names(&join.stream, join.alias.as_ref(), streams[1]),
+                base,
+            },
+        ];
+        Ok((Sides { streams, base }, Scope { sources }))
+    }
+
+    fn resolver_of(&mut self, scope: &Scope) -> Resolver<'_> {
+        let Self { places, diagnostics, .. } = self;
+        Resolver { scope: scope.clone(), windows: None, places, diagnostics }
+    }
+
+    /// `CREATE RULE ... ON a JOIN b ... WHEN ... THEN ...`.
+    ///
+    /// # Errors
+    /// If a mistake was noted.
+    pub(super) fn join_rule(&mut self, rule: &CreateRule, join: &JoinClause) -> Result<(), Noted> {
+        let name = self.free(&rule.name);
+        let options = self.options(&rule.options);
+        let (sides, scope) = self.join_scope((&rule.stream, rule.alias.as_ref()), join)?;
+        let (name, options) = (name?, options?);
+        if let Some(key) = rule.partition.first() {
+            let span = self.places.of(key);
+            let title = "a join has its keys in ON".to_owned();
+            return Err(self.wrong(&Name { text: String::new(), span }, title, "leave this out"));
+        }
+        let mut resolver = self.resolver_of(&scope);
+        let when = resolver.condition(&rule.when);
+        let mut calls = Vec::new();
+        for call in &rule.then {
+            let args: Result<Vec<Typed>, Noted> =
+                call.args.iter().map(|arg| resolver.expr(arg)).collect();
+            calls.push((call, args));
+        }
+        let when = when?;
+        let mut outputs = Vec::new();
+        for (call, args) in calls {
+            outputs.push(self.call(call, args?)?);
+        }
+        let outputs = [outputs, vec![], vec![]];
+        let named = Named { name, options: &options };
+        self.join(&named, join, &sides, &scope, Some(&when), outputs)
+    }
+
+    /// `INSERT INTO ... SELECT ... FROM a JOIN b ...`.
+    ///
+    /// # Errors
+    /// If a mistake was noted.
+    pub(super) fn join_insert(&mut self, insert: &Insert, join: &JoinClause) -> Result<(), Noted> {
+        let anonymous = Name { text: "insert".to_owned(), span: insert.action.span.clone() };
+        let place = insert.name.as_ref().unwrap_or(&anonymous);
+        let name = self.free(place)?;
+        let action = self.target(&insert.action);
+        let (sides, scope) = self.join_scope((&insert.stream, insert.alias.as_ref()), join)?;
+        let shown = match join.kind {
+            JoinKind::Semi | JoinKind::Anti => Scope { sources: scope.sources[..1].to_vec() },
+            _ => scope.clone(),
+        };
+        let mut resolver = self.resolver_of(&shown);
+        let filter = insert.filter.as_ref().map(|filter| resolver.condition(filter)).transpose();
+        let values: Result<Vec<Typed>, Noted> =
+            insert.select.iter().map(|expr| resolver.expr(expr)).collect();
+        if let Some(qualify) = &insert.qualify {
+            let span = self.places.of(qualify);
+            let title = "QUALIFY goes with windows, and a join has none".to_owned();
+            let label = "INSERT INTO a stream first, and look at that";
+            return Err(self.wrong(&Name { text: String::new(), span }, title, label));
+        }
+        let (action, filter, values) = (action?, filter?, values?);
+        let reads = sides.streams.map(|stream| stream.schema.stream);
+        self.acyclic(&insert.action, &reads, action)?;
+        let mut outputs: [Vec<Output>; 3] = Default::default();
+        for (missing, output) in [None, Some(1), Some(0)].into_iter().zip(&mut outputs) {
+            let seen = values.iter().map(|value| match missing {
+                Some(side) => sides.without(side, value),
+                None => value.clone(),
+            });
+            let seen = seen.collect();
+            output.push(self.output(&insert.action, action, &insert.columns, seen)?);
+        }
+        let options = Options::default();
+        let named = Named { name, options: &options };
+        self.join(&named, join, &sides, &scope, filter.as_ref(), outputs)
+    }
+
+    fn join(
+        &mut self,
+        named: &Named<'_>,
+        join: &JoinClause,
+        sides: &Sides,
+        scope: &Scope,
+        filter: Option<&Typed>,
+        outputs: [Vec<Output>; 3],
+    ) -> Result<(), Noted> {
+        let mut resolver = self.resolver_of(scope);
+        let on = resolver.condition(&join.on);
+        let within = join.within.as_ref().map(|within| resolver.expr(within)).transpose();
+        let mut on = self.take_apart(sides, on?);
+        let here = Name { text: String::new(), span: join.span.clone() };
+        if let Some(within) = within? {
+            let bound = within.constant().filter(|ns| within.ty == Type::Interval && *ns > 0);
+            let Some(ns) = bound else {
+                return Err(self.wrong(&here, "WITHIN takes an INTERVAL".to_owned(), "here"));
+            };
+            // A span of exactly that long is outside.
+            (on.low, on.high) = (on.low.max(Some(1 - ns)), Some(on.high.unwrap_or(ns).min(ns - 1)));
+        }
+        let per = self.per(scope, join)?;
+        let between = match (on.low, on.high, &per) {
+            (Some(low), Some(high), _) => (low, high),
+            // One row of every value: that is a bound.
+            (low, high, Some(_)) => (low.unwrap_or(-i64::MAX), high.unwrap_or(i64::MAX)),
+            (low, ..) => {
+                let missing = if low.is_none() { "earlier" } else { "later" };
+                let title = format!("the join has no bound on how much {missing} a row may be");
+                let noted = self.wrong(&here, title, "its state would grow for ever");
+                let [a, b] = [0, 1].map(|at: usize| {
+                    scope.sources[at].names.first().map_or("", String::as_str).to_owned()
+                });
+                self.diagnostics.help(format!(
+                    "add AND {b}.ts_event BETWEEN {a}.ts_event - INTERVAL '5' SECOND AND \
+                     {a}.ts_event + INTERVAL '5' SECOND"
+                ));
+                return Err(noted);
+            }
+        };
+        let keys = [
+            KeyProgram::new(self.compile_all(&on.keys[0])?),
+            KeyProgram::new(self.compile_all(&on.keys[1])?),
+        ];
+        let mut programs: [Option<Program>; 3] = Default::default();
+        if let Some(filter) = filter {
+            let alone = [sides.without(1, filter), sides.without(0, filter)];
+            for (program, typed) in programs.iter_mut().zip([filter, &alone[0], &alone[1]]) {
+                *program = Some(self.compile(typed)?);
+            }
+        }
+        let rest = on.rest.into_iter().reduce(|left, right| {
+            let span = left.span.start..right.span.end;
+            Typed::new(Node::And(Box::new(left), Box::new(right)), Type::Bool, span)
+        });
+        let plan = JoinPlan {
+            kind: join.kind,
+            keys,
+            between,
+            per,
+            on: rest.map(|rest| self.compile(&rest)).transpose()?,
+            filters: programs,
+            outputs,
+            words: sides.streams.map(|stream| stream.schema.bytes / 8),
+            rows_max: named.options.rows_max.unwrap_or(ROWS_MAX),
+        };
+        let mut reads = sides.streams.map(|stream| stream.schema.stream).to_vec();
+        reads.push(Tick::STREAM);
+        let kind = Kind::Join(Box::new(plan));
+        self.set.rules.push(Rule::new(named.name, named.options, reads, kind));
+        Ok(())
+    }
+
+    /// `PER (columns)`, for either side.
+    fn per(&mut self, scope: &Scope, join: &JoinClause) -> Result<Option<[KeyProgram; 2]>, Noted> {
+        let Some(columns) = &join.per else { return Ok(None) };
+        let mut both = Vec::new();
+        for side in 0..2 {
+            // The columns are named without a stream: each side has its own.
+            let own = Scope { sources: vec![scope.sources[side].clone()] };
+            let mut resolver = self.resolver_of(&own);
+            let typed: Result<Vec<Typed>, Noted> =
+                columns.iter().map(|column| resolver.expr(column)).collect();
+            both.push(KeyProgram::new(self.compile_all(&typed?)?));
+        }
+        let [left, right] = <[KeyProgram; 2]>::try_from(both).map_err(|_| Noted)?;
+        Ok(Some([left, right]))
+    }
+}
+
+impl JoinPlan {
+    /// What it comes to, a line per part.
+    pub(super) fn explain(&self, out: &mut Vec<String>) {
+        let seconds = |ns: i64| match ns {
+            -9_223_372_036_854_775_807 | i64::MAX => "any time".to_owned(),
+            ns => format!("{} s", ns as f64 / 1e9),
+        };
+        let (low, high) = self.between;
+        let per = self.per.as_ref().map_or("", |_| ", the latest row of each");
+        out.push(format!(
+            "{:?} join on {} key parts, the right row from {} to {} after the left one{per}, at most \
+             {} rows a side, {} MiB",
+            self.kind,
+            self.keys[0].len(),
+            seconds(low),
+            seconds(high),
+            self.rows_max,
+            Join::bytes(self).div_ceil(1 << 20),
+        ));
+        if let Some(on) = &self.on {
+            out.push(format!("condition of a pair: {} instructions", on.len()));
+        }
+        out.extend(self.outputs[0].iter().map(|output| format!("then {}", output.schema.name)));
+    }
+}
