@@ -30,6 +30,8 @@ enum Command {
     Instructions(cli::instructions::InstructionsArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
+    /// What rules cost a record, against the bare loop of a shard
+    Rules(cli::rules::RulesArgs),
     /// Rules against Esper, Siddhi and Flink: same events, same results; see scripts/peers
     Cep(cli::cep::CepArgs),
     /// Corelane's side of `cep`, told on standard input when to begin
@@ -61,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Instructions(args) => cli::instructions::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
+        Command::Rules(args) => cli::rules::run(&args),
         Command::Cep(args) => cli::cep::run(&args),
         Command::CepServe(args) => cli::cep::serve(&args),
     }

@@ -217,6 +217,11 @@ impl<O: ActionOut> Shard<O> {
     fn take_gathered(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
         let len = std::mem::take(&mut self.gathered_len);
+        if len > 1 && self.chain.looks_further() {
+            for record in gathered[..len].iter().filter_map(RecordBuf::record) {
+                self.chain.prefetch_further(record, MEMORY);
+            }
+        }
         for record in gathered[..len].iter().filter_map(RecordBuf::record) {
             self.on_record(record);
         }

@@ -35,6 +35,8 @@ pub struct Chain {
     routes: Box<[u32]>,
     /// Bit `i`: stage `i` looks ahead.
     ahead: u32,
+    /// Bit `i`: and further.
+    further: u32,
     outbox: Outbox,
     /// The derived record at hand.
     current: Box<RecordBuf>,
@@ -61,8 +63,11 @@ impl Chain {
                 routes[usize::from(stream.0)] |= 1 << i;
             }
         }
-        let ahead = stages.iter().enumerate().map(|(i, stage)| u32::from(stage.looks_ahead()) << i);
-        let ahead = ahead.sum();
+        let bits = |of: fn(&dyn Strategy) -> bool| {
+            let stages = stages.iter().enumerate();
+            stages.map(|(i, stage)| u32::from(of(stage.as_ref())) << i).sum()
+        };
+        let (ahead, further) = (bits(|stage| stage.looks_ahead()), bits(|s| s.looks_further()));
         // A stage may be called for the record and for everything derived from it.
         let actions = stages.iter().map(|stage| stage.actions_max()).sum::<usize>();
         let actions = actions * (1 + DERIVED_MAX);
@@ -70,6 +75,7 @@ impl Chain {
             stages,
             routes,
             ahead,
+            further,
             outbox: Outbox::for_stages(actions, DERIVED_TOTAL_MAX, &rules),
             current: Box::default(),
             sessions: Box::new([0; FEEDS]),
@@ -180,10 +186,29 @@ impl Chain {
     /// A record is about to come: the stages that look ahead ask for the memory that it will touch.
     #[inline]
     pub fn prefetch(&self, record: &Record, memory: Memory) {
-        let mut ahead = self.ahead & self.routes[usize::from(record.header.stream.0)];
-        while let Some(stage) = self.stages.get(ahead.trailing_zeros() as usize) {
-            ahead &= ahead - 1;
-            stage.prefetch(record, memory);
+        self.each_of(self.ahead, record, |stage| stage.prefetch(record, memory));
+    }
+
+    /// The same, for the memory that the first request leads to.
+    #[inline]
+    pub fn prefetch_further(&self, record: &Record, memory: Memory) {
+        self.each_of(self.further, record, |stage| stage.prefetch_further(record, memory));
+    }
+
+    /// Whether any stage does something in [`Chain::prefetch_further`].
+    #[inline]
+    #[must_use]
+    pub fn looks_further(&self) -> bool {
+        self.further != 0
+    }
+
+    /// Each of some stages that wants the record.
+    #[inline]
+    fn each_of(&self, stages: u32, record: &Record, each: impl Fn(&dyn Strategy)) {
+        let mut stages = stages & self.routes[usize::from(record.header.stream.0)];
+        while let Some(stage) = self.stages.get(stages.trailing_zeros() as usize) {
+            stages &= stages - 1;
+            each(stage.as_ref());
         }
     }
 

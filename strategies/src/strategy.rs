@@ -53,6 +53,15 @@ pub trait Strategy: Send {
     /// ahead or never, and it must decide nothing.
     fn prefetch(&self, _record: &Record, _memory: Memory) {}
 
+    /// Whether [`Strategy::prefetch_further`] does anything.
+    fn looks_further(&self) -> bool {
+        false
+    }
+
+    /// The same record once more, when what [`Strategy::prefetch`] asked for should have come: asks
+    /// for the memory that this leads to. Only called if [`Strategy::looks_further`].
+    fn prefetch_further(&self, _record: &Record, _memory: Memory) {}
+
     /// For a stage of rules: one more than their highest number. 0 is a stage that is not measured.
     fn rules(&self) -> usize {
         0

@@ -5,5 +5,6 @@ pub(crate) mod decode;
 pub(crate) mod instructions;
 pub(crate) mod journal;
 pub(crate) mod replay;
+pub(crate) mod rules;
 pub(crate) mod sustain;
 pub(crate) mod wire;

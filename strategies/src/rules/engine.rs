@@ -18,6 +18,7 @@ use super::plan::{Arm, Budget, Rule, RuleSet};
 use super::pool::Pool;
 use super::time::Time;
 use super::types::Value;
+use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
 use crate::state::StateReader;
@@ -132,6 +133,8 @@ pub struct Rules {
     metering: Metering,
     stopped: Stopped,
     is_stopped: bool,
+    /// Its memory is resident.
+    is_reserved: bool,
 }
 
 /// Which rules read which streams.
@@ -169,6 +172,15 @@ impl Routes {
             Route { windows, readers, index }
         });
         Self { routes: routes.collect(), streams }
+    }
+
+    /// The windows that see a stream's records.
+    #[inline]
+    fn windows(&self, stream: StreamId) -> &[u32] {
+        match self.streams.binary_search(&stream) {
+            Ok(at) => self.routes.get(at).map_or(&[], |route| &route.windows),
+            Err(_) => &[],
+        }
     }
 
     #[inline]
@@ -216,6 +228,7 @@ impl Rules {
             metering: Metering::default(),
             stopped: Stopped::default(),
             is_stopped: false,
+            is_reserved: false,
         }
     }
 
@@ -403,6 +416,34 @@ impl Strategy for Rules {
         }
         self.take(record, outbox);
         self.drain(outbox);
+    }
+
+    fn reserve(&mut self, _feed: u8, memory: Memory) {
+        if !std::mem::replace(&mut self.is_reserved, true) {
+            self.pool.reserve(memory);
+        }
+    }
+
+    fn looks_ahead(&self) -> bool {
+        self.routes.routes.iter().any(|route| !route.windows.is_empty())
+    }
+
+    #[inline]
+    fn prefetch(&self, record: &Record, memory: Memory) {
+        for window in self.routes.windows(record.header.stream) {
+            self.pool.prefetch(*window, record.as_bytes(), false, memory);
+        }
+    }
+
+    fn looks_further(&self) -> bool {
+        self.looks_ahead()
+    }
+
+    #[inline]
+    fn prefetch_further(&self, record: &Record, memory: Memory) {
+        for window in self.routes.windows(record.header.stream) {
+            self.pool.prefetch(*window, record.as_bytes(), true, memory);
+        }
     }
 
     fn has_more(&self) -> bool {

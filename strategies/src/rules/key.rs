@@ -39,15 +39,32 @@ impl KeyProgram {
     /// Fills the words of a row's key; there are [`KeyProgram::words`] of them.
     #[inline]
     pub(super) fn fill(&self, machine: &mut Machine, row: &[u8], key: &mut [u64]) {
+        let _ = self.fill_by(row, key, |program| Some(program.run(machine, row, &[])));
+    }
+
+    /// The same, before the row's turn and without a machine: only if all parts are columns.
+    #[inline]
+    pub(super) fn peek(&self, row: &[u8], key: &mut [u64]) -> Option<()> {
+        self.fill_by(row, key, |program| program.column(row).map(|v| v.unwrap_or(Value::NULL)))
+    }
+
+    #[inline]
+    fn fill_by(
+        &self,
+        row: &[u8],
+        key: &mut [u64],
+        mut value_of: impl FnMut(&Program) -> Option<Value>,
+    ) -> Option<()> {
         let (mut at, mut nulls) = (0, 0);
         for (i, (program, ty)) in self.parts.iter().enumerate() {
-            let value = program.run(machine, row, &[]);
+            let value = value_of(program)?;
             nulls |= u64::from(!value.known) << (i % 64);
             let place = &mut key[at..at + words(*ty)];
             put_words(program, value, *ty, row, place);
             at += place.len();
         }
         key[at] = nulls;
+        Some(())
     }
 }
 

@@ -11,8 +11,12 @@ use super::plan::PoolWindow;
 use super::program::Machine;
 use super::types::{Type, Value};
 use super::window::Windows;
+use crate::memory::Memory;
 use crate::state::StateReader;
 use crate::strategy::StateError;
+
+/// Keys of more words are not looked at ahead of their turn.
+const KEY_WORDS_AHEAD: usize = 8;
 
 /// A window with its state.
 struct Window {
@@ -92,6 +96,28 @@ impl Pool {
         }
         let Some(out) = self.inputs.get_mut(*first..*first + plan.aggregates.len()) else { return };
         state.update(key, record.header.ts_event.0, args, out);
+    }
+
+    /// Makes the memory of all windows resident.
+    pub(super) fn reserve(&self, memory: Memory) {
+        self.windows.iter().for_each(|window| window.state.reserve(memory));
+    }
+
+    /// A record is about to come: asks for the state of its key, or for the rows that the state
+    /// names, which must have come by then.
+    #[inline]
+    pub(super) fn prefetch(&self, window: u32, row: &[u8], rows: bool, memory: Memory) {
+        let Some(window) = self.windows.get(window as usize) else { return };
+        let mut key = [0; KEY_WORDS_AHEAD];
+        let Some(key) = key.get_mut(..window.key.len()) else { return };
+        if window.plan.key.peek(row, key).is_none() {
+            return;
+        }
+        if rows {
+            window.state.prefetch_rows(key, memory);
+        } else {
+            window.state.prefetch(key, memory);
+        }
     }
 
     pub(super) fn save(&self, out: &mut Vec<u8>) {

@@ -311,6 +311,13 @@ impl Program {
     /// The value for a record's bytes and inputs. A column beyond the record's end is NULL.
     #[inline]
     pub(super) fn run(&self, machine: &mut Machine, record: &[u8], inputs: &[Value]) -> Value {
+        // A column alone, as most keys and arguments are, needs no registers.
+        if let Some(value) = self.column(record) {
+            return value.unwrap_or_else(|| {
+                machine.undefined += 1;
+                Value::NULL
+            });
+        }
         for op in &self.ops {
             let (a, b) = (machine.get(op.a), machine.get(op.b));
             let value = self.step(op.code, a, b, machine.get(op.dst), record, inputs);
@@ -322,6 +329,22 @@ impl Program {
             machine.set(op.dst, value);
         }
         machine.get(0)
+    }
+
+    /// The value if the program is a column and nothing else; `Some(None)` is one that is
+    /// undefined.
+    #[inline]
+    pub(super) fn column(&self, record: &[u8]) -> Option<Option<Value>> {
+        let [op] = self.ops.as_slice() else { return None };
+        match op.code {
+            Code::Load(sql, offset) => Some(load(sql, offset as usize, record)),
+            Code::LoadMasked(_, _, mask, bit) if is_masked(record, mask, bit) => {
+                Some(Some(Value::NULL))
+            }
+            Code::LoadMasked(sql, offset, ..) => Some(load(sql, usize::from(offset), record)),
+            Code::Text(text) => Some(Some(Value { bits: text.to_bits(), known: true })),
+            _ => None,
+        }
     }
 
     /// The bytes of a text that [`Program::run`] returned.

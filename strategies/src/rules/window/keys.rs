@@ -101,6 +101,12 @@ pub(in crate::rules) fn mix(word: u64) -> u64 {
     (folded ^ folded >> 32).wrapping_mul(0x9FB2_1C65_1E98_DF25)
 }
 
+/// Keys have a word or a few: a loop is sooner done than the call that comparing slices is.
+#[inline]
+fn is_same(one: &[u64], other: &[u64]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other)
+}
+
 impl Keys {
     pub(in crate::rules) fn new(
         keys_max: usize,
@@ -173,7 +179,7 @@ impl Keys {
             if self.vacant(entry) {
                 return None;
             }
-            if self.key(entry) == key {
+            if is_same(self.key(entry), key) {
                 return Some(entry);
             }
             entry = self.after(entry);
