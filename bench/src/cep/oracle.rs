@@ -84,6 +84,17 @@ fn check(query: Query, count: usize, passes: u64) {
     assert_eq!(ours.results(), expected, "{query:?}");
 }
 
+/// Those that the rule language has not got yet are refused.
+#[test]
+fn queries_are_understood_or_refused() {
+    for query in [Query::Tumble, Query::Pattern, Query::Join] {
+        let events = Events::generate(query, 70);
+        if Ours::new(query, &events).is_ok() {
+            check(query, 140_000, 2);
+        }
+    }
+}
+
 #[test]
 fn velocity_is_as_expected() {
     check(Query::Velocity, 700_000, 1);

@@ -113,7 +113,7 @@ impl Maker {
 
     /// Overwrites what is the event's own.
     #[inline]
-    fn make(&mut self, event: &Event, symbol: [u8; 8], seq: u64, ts_ms: u64) -> &RecordBuf {
+    fn make(&mut self, event: &Event, symbols: &[[u8; 8]], seq: u64, ts_ms: u64) -> &RecordBuf {
         if let Some(header) = self.blank.header_mut() {
             header.seq = Seq(seq);
             header.ts_event = Nanos(ts_ms * NS_PER_MS);
@@ -126,7 +126,10 @@ impl Maker {
         put(self.key, event.key.to_le_bytes());
         put(self.value, event.value.to_le_bytes());
         put(self.kind, event.kind.to_le_bytes());
-        put(self.symbol, symbol);
+        // Most streams have none: the table is then not to be touched.
+        if self.symbol.is_some() {
+            put(self.symbol, symbols[event.key as usize]);
+        }
         &self.blank
     }
 }
@@ -171,20 +174,24 @@ impl Ours {
         let mut chain = Chain::new(Vec::new(), rules.into_iter().collect());
         chain.reserve(0, MEMORY);
         let shard = Shard::new(chain, None, Tally::new(action), ShardConfig::default());
-        let symbols = (0..=events.keys).map(symbol).collect();
-        Ok(Self { shard, makers, events: events.clone(), symbols, seq: 0 })
+        let (symbols, events) = ((0..=events.keys).map(symbol).collect(), events.clone());
+        // What stands for arriving packets is not what is measured.
+        MEMORY.reserve(&events.list);
+        Ok(Self { shard, makers, events, symbols, seq: 0 })
     }
 
     /// Takes every event, its time put off by so many milliseconds.
     pub fn pass(&mut self, shift_ms: u64) {
         let Self { shard, makers, events, symbols, seq } = self;
         let last = makers.len() - 1;
-        for batch in events.list.chunks(BATCH) {
+        for (batch, after) in events.list.chunks(BATCH).zip(1..) {
+            // Packets come from a ring that is in cache: the next ones are brought there.
+            let after = events.list[(after * BATCH).min(events.list.len())..].iter().take(BATCH);
+            after.step_by(2).for_each(|event| MEMORY.load(event));
             for event in batch {
                 *seq += 1;
                 let maker = &mut makers[last.min(event.kind as usize)];
-                let symbol = symbols[event.key as usize];
-                let made = maker.make(event, symbol, *seq, event.ts_ms + shift_ms);
+                let made = maker.make(event, symbols, *seq, event.ts_ms + shift_ms);
                 if let Some(record) = made.record() {
                     shard.record(record);
                 }
@@ -203,8 +210,7 @@ impl Ours {
         let event = Event { ts_ms, key: self.events.keys, value: 0, kind: 0 };
         for maker in &mut self.makers {
             self.seq += 1;
-            let symbol = symbol(event.key);
-            if let Some(record) = maker.make(&event, symbol, self.seq, ts_ms).record() {
+            if let Some(record) = maker.make(&event, &self.symbols, self.seq, ts_ms).record() {
                 self.shard.record(record);
             }
         }

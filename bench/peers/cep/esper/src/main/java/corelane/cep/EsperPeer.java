@@ -248,9 +248,9 @@ public final class EsperPeer implements Peer {
             long value = events.value[i];
             int kind = events.kind[i];
             if (join && kind != 0) {
-                right.sendEvent(new Right(ts, key, value, kind, events.symbolOf(key)));
+                right.sendEvent(new Right(ts, key, value, kind, events.symbolFor(query, key)));
             } else {
-                left.sendEvent(new Left(ts, key, value, kind, events.symbolOf(key)));
+                left.sendEvent(new Left(ts, key, value, kind, events.symbolFor(query, key)));
             }
         }
     }
@@ -262,6 +262,6 @@ public final class EsperPeer implements Peer {
             advance(ts);
         }
         long key = events.lastKey();
-        left.sendEvent(new Left(ts, key, 0, 0, events.symbolOf(key)));
+        left.sendEvent(new Left(ts, key, 0, 0, events.symbolFor(query, key)));
     }
 }

@@ -106,7 +106,7 @@ public final class SiddhiPeer implements Peer {
     }
 
     private void send(InputHandler to, long ts, long key, long value, int kind) throws Exception {
-        to.send(ts, new Object[] {ts, key, value, kind, events.symbolOf(key)});
+        to.send(ts, new Object[] {ts, key, value, kind, events.symbolFor(query, key)});
     }
 
     @Override
