@@ -4,8 +4,8 @@
 //! left row  ──> meets the right rows that are kept ──┐
 //!           └─> is kept                              ├──> condition ──> results
 //! right row ──> meets the left rows that are kept  ──┘
-//! time      ──> rows that nothing can meet any more go; unmatched ones of an outer or anti join are
-//!               results then
+//! time      ──> rows that nothing can meet any more go; of an outer or anti join those that have
+//!               met none are results then
 //! ```
 //!
 //! A row is kept until the watermark of both streams has passed the last time that a row of the

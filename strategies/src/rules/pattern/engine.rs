@@ -105,6 +105,8 @@ pub struct Patterns {
     pub(super) keeps_keys: bool,
     /// Threads of different attempts that meet are one.
     pub(super) merges: bool,
+    /// An attempt before the one at hand has a match, and may yet have a better one.
+    pub(super) parted: bool,
     // Scratch.
     pub(super) work: Vec<Thread>,
     pub(super) out: Vec<Thread>,
@@ -186,6 +188,7 @@ impl Patterns {
             losses: 0,
             keeps_keys,
             merges,
+            parted: false,
             work: Vec::with_capacity(spec.runs_max),
             out: Vec::with_capacity(spec.runs_max + program.fan_max + 1),
             path: Vec::with_capacity(rows_max),
@@ -335,6 +338,7 @@ impl Patterns {
             self.settle(begun, now.key, now.ts, host);
         }
         self.new_step();
+        self.parted = false;
         self.remember(now);
         let slot = &mut self.keys.slots[key];
         slot.rows += 1;

@@ -43,8 +43,10 @@ impl Patterns {
         }
         self.work = work;
         self.keep(at, found, now.ahead);
-        if self.runs.attempts[at as usize].is_found {
-            // It may end with the match that it has, and then those after it go on without it.
+        // It may end with the match that it has. Of those after it, only some then go on: none of
+        // them can stand for another.
+        self.parted |= self.runs.attempts[at as usize].is_found;
+        if self.parted {
             self.step += 1;
         }
     }

@@ -382,8 +382,8 @@ impl JoinPlan {
         let (low, high) = self.between;
         let per = self.per.as_ref().map_or("", |_| ", the latest row of each");
         out.push(format!(
-            "{:?} join on {} key parts, the right row from {} to {} after the left one{per}, at most \
-             {} rows a side, {} MiB",
+            "{:?} join on {} key parts, the right row from {} to {} after the left one{per}, at \
+             most {} rows a side, {} MiB",
             self.kind,
             self.keys[0].len(),
             seconds(low),
