@@ -264,3 +264,75 @@ CREATE RULE r ON book.bbo a JOIN LATEST book.bbo b ON a.symbol = b.symbol WHEN T
 CREATE RULE r ON book.bbo a JOIN LATEST book.bbo b PER (venue) ON a.symbol = b.symbol WITHIN 5 WHEN TRUE THEN go(1)
 ----
 CREATE RULE r ON book.bbo a JOIN book.bbo b ON a.symbol = b.symbol WITHIN INTERVAL '5' SECOND WHEN count(*) OVER () > 5 THEN go(1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+ DEFINE b AS qty > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b{3,2}) DEFINE b AS qty > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qty > last(c.qty))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE c AS qty > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qtty > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qty > prev(last(a.qty), 5000))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qty > first(prev(qty)))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qty > sum(a.qty + b.qty))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS match_number() > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS FINAL last(a.qty) > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE b AS qty)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) DEFINE a AS qty > 1, a AS qty > 2)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) SUBSET ab = (a, c))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m AFTER MATCH SKIP TO FIRST a PATTERN (a b+))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m AFTER MATCH SKIP TO c PATTERN (a b+))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+) WITHIN 5 SECOND DEFINE b AS qty > 1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m ALL ROW PER MATCH PATTERN (a b+))
+----
+INSERT INTO go SELECT n FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+))
+----
+INSERT INTO go SELECT a.qty FROM itch.trade MATCH_RECOGNIZE (PARTITION BY symbol MEASURES first(a.qty) AS m PATTERN (a b+))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (ORDER BY qty MEASURES 1 AS m PATTERN (a))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (ORDER BY ts_event DESC MEASURES 1 AS m PATTERN (a))
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (MEASURES 1 AS m PATTERN (PERMUTE(a, b, c, d, e, f, g, h, i)))
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b:(qty > c.qty) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b(qty > 1) WITHIN '5' SECOND THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY (a:(qty > 1)) -> b(qty > 1) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> a:(qty > 2) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> NOT b:(qty > 2) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) AND NOT b:(qty > 2) FOR INTERVAL '5' SECOND THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b:(qty > 2) 
+----
+CREATE RULE r ON itch.trade, itch.add_order PARTITION BY symbol MATCH a:itch.trad -> b:itch.add_order THEN go(1)
+----
+CREATE RULE r ON itch.trade, itch.add_order PARTITION BY symbol MATCH a:itch.trade -> b:itch.add_order THEN go(side)
+----
+CREATE RULE r ON itch.trade, itch.trade MATCH a:itch.trade THEN go(1)
+----
+CREATE RULE r ON itch.trade, itch.add_order WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (timeouts = 'yes') ON itch.trade MATCH a:(qty > 1) THEN go(1)
+----
+CREATE RULE r ON itch.trade WHEN prev(qty) > 1 THEN go(1)

@@ -3,8 +3,11 @@
 //!
 //! Invariant: every name knows its place in the text.
 
+mod pattern;
+
 use std::ops::Range;
 
+pub(super) use pattern::{Define, InsertMatch, MatchRule, Part, Pattern, RowsPerMatch, SkipTo};
 use sqlparser::ast::{Expr, NamedWindowDefinition};
 
 use super::join::JoinKind;
@@ -147,4 +150,8 @@ pub(super) enum Statement {
     Rule(Box<CreateRule>),
     /// `INSERT INTO ... SELECT`.
     Insert(Box<Insert>),
+    /// `CREATE RULE ... MATCH`.
+    MatchRule(Box<MatchRule>),
+    /// `INSERT INTO ... SELECT ... MATCH_RECOGNIZE`.
+    InsertMatch(Box<InsertMatch>),
 }

@@ -525,6 +525,18 @@ impl Strategy for Rules {
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
         report("undefined_results", self.shared.machine.undefined);
         report("derived_dropped", self.shared.derived_dropped);
+        // Counters of one name are those of all rules together.
+        let mut sums: Vec<(&'static str, u64)> = Vec::new();
+        for running in &self.rules {
+            running.operator.counters(&mut |name, count| match sums
+                .iter_mut()
+                .find(|(known, _)| *known == name)
+            {
+                Some((_, sum)) => *sum += count,
+                None => sums.push((name, count)),
+            });
+        }
+        sums.into_iter().for_each(|(name, count)| report(name, count));
     }
 }
 

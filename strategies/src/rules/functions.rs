@@ -22,6 +22,8 @@ enum Meaning {
     Scalar(Call),
     Coalesce,
     NullIf,
+    /// It looks at the rows of a match.
+    Pattern,
     /// An aggregate, with so many values of the row.
     Aggregate(fn(&Constants) -> Option<Function>, usize),
 }
@@ -115,6 +117,21 @@ functions! {
         => Meaning::Aggregate(|_| Some(Function::ZScore), 1);
     "corr", "corr(number, number) OVER w -> DOUBLE", "The correlation of two columns."
         => Meaning::Aggregate(|_| Some(Function::Corr), 2);
+    "first", "first(value [, n])", "In a row pattern: the value of the first row, or n rows after."
+        => Meaning::Pattern;
+    "last", "last(value [, n])", "In a row pattern: the value of the last row, or n rows before."
+        => Meaning::Pattern;
+    "prev", "prev(value [, n])", "In a row pattern: the value n rows before, 1 if left out."
+        => Meaning::Pattern;
+    "next", "next(value [, n])", "In a row pattern: the value n rows later, 1 if left out."
+        => Meaning::Pattern;
+    "classifier", "classifier([variable]) -> VARCHAR(32)",
+        "In a row pattern: the variable that the row matched." => Meaning::Pattern;
+    "match_number", "match_number() -> BIGINT", "In a row pattern: which match of its key, from 1."
+        => Meaning::Pattern;
+    "outcome", "outcome() -> VARCHAR(32)",
+        "In a row pattern: 'match', or of a deadline 'absent', 'unknown' or 'timeout'."
+        => Meaning::Pattern;
 }
 
 fn lag(constants: &Constants) -> Option<Function> {
@@ -140,6 +157,9 @@ impl Resolver<'_> {
         call: &SqlFunction,
         span: Range<usize>,
     ) -> Result<Typed, Noted> {
+        if let Some(resolved) = self.pattern_function(call, span.clone()) {
+            return resolved;
+        }
         let name = call.name.to_string().to_ascii_lowercase();
         let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
             let noted = self.wrong(span, format!("unknown function `{name}`"), "here");
@@ -158,6 +178,10 @@ impl Resolver<'_> {
             }
             _ if call.over.is_some() => {
                 Err(self.wrong(span, format!("`{name}` is no aggregate"), "OVER has no meaning"))
+            }
+            Meaning::Pattern => {
+                let title = format!("`{name}` looks at the rows of a match");
+                Err(self.wrong(span, title, "it has a meaning in row patterns alone"))
             }
             Meaning::Scalar(scalar) => {
                 let wanted = match scalar {

@@ -18,6 +18,7 @@ pub mod group;
 mod index;
 mod join;
 mod key;
+mod matcher;
 mod operator;
 mod parse;
 pub mod pattern;

@@ -19,6 +19,7 @@ use corelane_feeds::schema::SqlType;
 use corelane_feeds::units::{Nanos, Seq};
 
 use super::join::Join;
+use super::matcher::Matcher;
 use super::plan::{Arm, Kind, Mode, Output, Rule};
 use super::pool::Pool;
 use super::program::Machine;
@@ -52,6 +53,8 @@ pub(super) enum Operator {
     Query(Box<Query>),
     /// Two streams.
     Join(Box<Join>),
+    /// A row pattern.
+    Pattern(Box<Matcher>),
 }
 
 impl Operator {
@@ -61,6 +64,7 @@ impl Operator {
         match &rule.kind {
             Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
             Kind::Join(plan) => Self::Join(Box::new(Join::new(plan))),
+            Kind::Pattern(plan) => Self::Pattern(Box::new(Matcher::new(plan))),
         }
     }
 
@@ -77,6 +81,7 @@ impl Operator {
             Self::Join(join) if input < 2 => join.on_record(input, record, context),
             // A tick: time went on, and that was all.
             Self::Join(_) => Progress::Done,
+            Self::Pattern(matcher) => matcher.on_record(input, record, context),
         }
     }
 
@@ -86,6 +91,7 @@ impl Operator {
         match self {
             Self::Query(_) => Progress::Done,
             Self::Join(join) => join.on_time(now, context),
+            Self::Pattern(matcher) => matcher.on_time(now, context),
         }
     }
 
@@ -94,14 +100,17 @@ impl Operator {
         match self {
             Self::Query(_) => Progress::Done,
             Self::Join(join) => join.resume(context),
+            Self::Pattern(matcher) => matcher.resume(context),
         }
     }
 
     /// Takes over the state of the same rule in an earlier set.
     pub(super) fn take_over(&mut self, earlier: &mut Self) {
-        // Queries have none.
-        if let (Self::Join(new), Self::Join(old)) = (self, earlier) {
-            std::mem::swap(new, old);
+        match (self, earlier) {
+            (Self::Join(new), Self::Join(old)) => std::mem::swap(new, old),
+            (Self::Pattern(new), Self::Pattern(old)) => new.take_over(old),
+            // Queries have none.
+            _ => {}
         }
     }
 
@@ -110,6 +119,7 @@ impl Operator {
         match self {
             Self::Query(_) => {}
             Self::Join(join) => join.save(out),
+            Self::Pattern(matcher) => matcher.save(out),
         }
     }
 
@@ -121,6 +131,15 @@ impl Operator {
         match self {
             Self::Query(_) => Ok(()),
             Self::Join(join) => join.restore(state),
+            Self::Pattern(matcher) => matcher.restore(state),
+        }
+    }
+
+    /// What it counted.
+    pub(super) fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
+        match self {
+            Self::Query(_) | Self::Join(_) => {}
+            Self::Pattern(matcher) => matcher.counters(report),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! stack; every statement and name knows its place in the text.
 
 mod declare;
+mod pattern;
+mod sequence;
 
 mod join;
 
@@ -113,7 +115,7 @@ pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Placed> {
         }
         let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX);
         let mut reader = Reader {
-            parser: parser.with_tokens_with_locations(piece.to_vec()),
+            parser: parser.with_tokens_with_locations(pattern::semantics_joined(piece)),
             places: &places,
             number,
         };
@@ -221,6 +223,32 @@ impl Reader<'_> {
         }
         let (stream, alias) = self.stream()?;
         let join = self.join()?;
+        let mut streams = vec![(stream.clone(), alias.clone())];
+        while self.parser.consume_token(&Token::Comma) {
+            streams.push(self.stream()?);
+        }
+        let partition = self.partition()?;
+        if join.is_none() && self.word("MATCH") {
+            return self.match_rule(name, options, streams, partition);
+        }
+        if !self.word("WHEN") {
+            return Err(self.expected("`PARTITION BY`, `WHEN` or `MATCH`"));
+        }
+        if let Some((second, _)) = streams.get(1) {
+            return Err(Wrong {
+                span: second.span.clone(),
+                title: "WHEN looks at one stream".to_owned(),
+                label: "a second one".to_owned(),
+            });
+        }
+        let when = self.expr()?;
+        let then = self.then()?;
+        let rule = CreateRule { name, options, stream, alias, join, partition, when, then };
+        Ok(Statement::Rule(Box::new(rule)))
+    }
+
+    /// `PARTITION BY keys`, if it is there.
+    fn partition(&mut self) -> Parsed<Vec<Expr>> {
         let mut partition = Vec::new();
         if self.word("PARTITION") {
             if !self.word("BY") {
@@ -233,10 +261,11 @@ impl Reader<'_> {
                 }
             }
         }
-        if !self.word("WHEN") {
-            return Err(self.expected("`PARTITION BY` or `WHEN`"));
-        }
-        let when = self.expr()?;
+        Ok(partition)
+    }
+
+    /// `THEN actions`.
+    fn then(&mut self) -> Parsed<Vec<Call>> {
         if !self.word("THEN") {
             return Err(self.expected("`THEN` and an action"));
         }
@@ -244,11 +273,9 @@ impl Reader<'_> {
         loop {
             then.push(self.call()?);
             if !self.parser.consume_token(&Token::Comma) {
-                break;
+                return Ok(then);
             }
         }
-        let rule = CreateRule { name, options, stream, alias, join, partition, when, then };
-        Ok(Statement::Rule(Box::new(rule)))
     }
 
     fn call(&mut self) -> Parsed<Call> {
@@ -281,6 +308,9 @@ impl Reader<'_> {
                 }
             }
             self.token(&Token::RParen)?;
+        }
+        if self.has_word("MATCH_RECOGNIZE") {
+            return self.insert_match(action, columns);
         }
         let begin = self.here();
         let query = self.parser.parse_query().map_err(|error| self.wrong(&error))?;
@@ -379,8 +409,8 @@ impl Reader<'_> {
     fn stream(&mut self) -> Parsed<(Name, Option<Name>)> {
         let stream = self.name("a stream")?;
         let next = self.parser.peek_token();
-        let is_alias =
-            matches!(&next.token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
+        let is_alias = matches!(&next.token, Token::Word(word) if word.keyword == Keyword::NoKeyword
+                && !word.value.eq_ignore_ascii_case("MATCH"));
         let alias = if is_alias { Some(self.name("another name")?) } else { None };
         Ok((stream, alias))
     }

@@ -9,6 +9,7 @@ mod guard;
 mod join;
 mod options;
 mod output;
+mod pattern;
 mod pool;
 mod query;
 
@@ -23,6 +24,7 @@ pub(super) use arm::Arm;
 pub use follow::CannotFollow;
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
+pub(super) use pattern::{Formula, NavPlan, PatternPlan};
 pub(super) use pool::PoolWindow;
 pub(super) use query::QueryPlan;
 
@@ -104,6 +106,7 @@ pub(super) struct Budget {
 pub(super) enum Kind {
     Query(Box<QueryPlan>),
     Join(Box<JoinPlan>),
+    Pattern(Box<PatternPlan>),
 }
 
 impl Kind {
@@ -111,6 +114,7 @@ impl Kind {
         match self {
             Self::Query(plan) => &plan.outputs,
             Self::Join(plan) => &plan.outputs[0],
+            Self::Pattern(plan) => &plan.outputs,
         }
     }
 
@@ -129,6 +133,7 @@ impl Kind {
         match self {
             Self::Query(plan) => plan.guard.as_ref(),
             Self::Join(_) => None,
+            Self::Pattern(_) => None,
         }
     }
 
@@ -137,6 +142,7 @@ impl Kind {
         match self {
             Self::Query(_) => false,
             Self::Join(_) => true,
+            Self::Pattern(plan) => plan.is_timed,
         }
     }
 
@@ -144,6 +150,7 @@ impl Kind {
         match self {
             Self::Query(plan) => plan.explain(pool, out),
             Self::Join(plan) => plan.explain(out),
+            Self::Pattern(plan) => plan.explain(out),
         }
     }
 }
@@ -183,7 +190,7 @@ impl RuleSet {
                 Statement::Stream(create) => {
                     next.catalog.declare_stream(create, &mut diagnostics);
                 }
-                Statement::Rule(_) | Statement::Insert(_) => {}
+                _ => {}
             }
         }
         for Placed { statement, span } in &statements {
@@ -195,6 +202,8 @@ impl RuleSet {
                 Statement::Action(_) | Statement::Stream(_) => Ok(()),
                 Statement::Rule(rule) => planner.rule(rule),
                 Statement::Insert(insert) => planner.insert(insert),
+                Statement::MatchRule(rule) => planner.match_rule(rule),
+                Statement::InsertMatch(insert) => planner.insert_match(insert),
             };
             let text = text.get(span.clone()).unwrap_or_default();
             for rule in &mut next.rules[known..] {
@@ -336,7 +345,7 @@ impl Planner<'_> {
         names.extend(alias.map(|alias| alias.text.clone()));
         let Self { places, diagnostics, .. } = self;
         let scope = Scope::one(stream, names);
-        Resolver { scope, windows: None, places, diagnostics }
+        Resolver { scope, windows: None, pattern: None, places, diagnostics }
     }
 
     fn compile(&mut self, expr: &Typed) -> Result<Program, Noted> {

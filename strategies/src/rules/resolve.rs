@@ -19,6 +19,9 @@ use super::windows::WindowPlans;
 use crate::diagnostics::{Diagnostics, nearest};
 
 mod calls;
+mod pattern;
+
+pub(super) use pattern::{Fold, Nav, PatternScope, Place, Variable, What};
 
 /// A mistake was noted.
 #[derive(Copy, Clone, Debug)]
@@ -62,7 +65,7 @@ impl Scope {
 }
 
 impl Source {
-    fn is_called(&self, qualifier: Option<&str>) -> bool {
+    pub(super) fn is_called(&self, qualifier: Option<&str>) -> bool {
         qualifier.is_none_or(|name| self.names.iter().any(|own| own.eq_ignore_ascii_case(name)))
     }
 }
@@ -73,6 +76,8 @@ pub(super) struct Resolver<'a> {
     pub(super) scope: Scope,
     /// The windows that aggregates are collected in; `None` where none may stand.
     pub(super) windows: Option<&'a mut WindowPlans>,
+    /// The row pattern that the expression is a part of.
+    pub(super) pattern: Option<&'a mut PatternScope>,
     /// Bytes of the text.
     pub(super) places: &'a Places<'a>,
     /// Where mistakes go.
@@ -173,6 +178,9 @@ impl Resolver<'_> {
     }
 
     fn column(&mut self, qualifier: Option<&str>, name: &str, span: Range<usize>) -> Resolved {
+        if self.pattern.is_some() {
+            return self.pattern_column(qualifier, name, span);
+        }
         match self.scope.columns(qualifier, name).as_slice() {
             [column] => return Ok(Typed::new(Node::Column(*column), column.ty(), span)),
             [] => {}

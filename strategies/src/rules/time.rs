@@ -8,7 +8,7 @@
 //! Invariant: a watermark never goes back, and depends on the records alone.
 
 use corelane_feeds::record::{Header, StreamId};
-use corelane_feeds::streams::sys::Tick;
+use corelane_feeds::streams::sys::{Gap, Tick};
 use corelane_feeds::units::Nanos;
 
 use crate::state::StateReader;
@@ -41,11 +41,11 @@ impl Time {
         }
     }
 
-    /// How far all of these streams have come; ticks are none of them.
+    /// How far all of these streams have come; ticks and gaps are none of them.
     #[inline]
     pub(super) fn of(&self, streams: &[StreamId]) -> Nanos {
         let known = self.streams.iter().filter(|(id, ..)| streams.contains(id));
-        let known = known.filter(|(id, ..)| *id != Tick::STREAM);
+        let known = known.filter(|(id, ..)| *id != Tick::STREAM && *id != Gap::STREAM);
         known.map(|(.., watermark)| *watermark).min().unwrap_or_default()
     }
 

@@ -50,7 +50,7 @@ fn all_same(left: &[Typed], right: &[Typed]) -> bool {
 }
 
 /// Same meaning, wherever it stands.
-fn same(left: &Typed, right: &Typed) -> bool {
+pub(super) fn same(left: &Typed, right: &Typed) -> bool {
     placeless(left) == placeless(right)
 }
 

@@ -107,6 +107,8 @@ pub struct Patterns {
     pub(super) merges: bool,
     /// An attempt before the one at hand has a match, and may yet have a better one.
     pub(super) parted: bool,
+    /// A deadline is what happens, not a row.
+    pub(super) by_time: bool,
     // Scratch.
     pub(super) work: Vec<Thread>,
     pub(super) out: Vec<Thread>,
@@ -189,6 +191,7 @@ impl Patterns {
             keeps_keys,
             merges,
             parted: false,
+            by_time: false,
             work: Vec::with_capacity(spec.runs_max),
             out: Vec::with_capacity(spec.runs_max + program.fan_max + 1),
             path: Vec::with_capacity(rows_max),
@@ -217,6 +220,12 @@ impl Patterns {
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         Self::bytes(&self.spec, &self.program)
+    }
+
+    /// Whether it waits for times without rows.
+    #[must_use]
+    pub fn has_absences(&self) -> bool {
+        self.program.absences
     }
 
     /// What it counted.

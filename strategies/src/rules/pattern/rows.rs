@@ -236,6 +236,8 @@ pub struct Match<'a> {
     pub number: u64,
     /// When it was known: the time of the row or deadline that decided it.
     pub ts: u64,
+    /// A deadline decided it, not a row.
+    pub by_time: bool,
     /// Rows were lost while it waited for an absence, so that nobody knows.
     pub unknown: bool,
     pub(super) rows: Rows<'a>,

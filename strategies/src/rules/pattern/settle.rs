@@ -17,9 +17,20 @@ const FIRES_MAX: usize = 4_096;
 
 impl Patterns {
     /// Time has come to `watermark`: deadlines up to it pass. To be called in order with
-    /// [`Patterns::push`], before rows of the same time.
-    pub fn advance(&mut self, watermark: u64, host: &mut impl Host) {
+    /// [`Patterns::push`], before rows of the same time. False if the host was full before all had
+    /// passed: it is then to be called again.
+    pub fn advance(&mut self, watermark: u64, host: &mut impl Host) -> bool {
+        self.by_time = true;
+        let done = self.pass(watermark, host);
+        self.by_time = false;
+        done
+    }
+
+    fn pass(&mut self, watermark: u64, host: &mut impl Host) -> bool {
         while let Some(at) = self.timers.due(watermark) {
+            if host.is_full() {
+                return false;
+            }
             let key = self.runs.attempts[at as usize].key;
             if self.keys.slots[key as usize].pending > 0 {
                 // Its rows before the deadline are yet to be looked at.
@@ -34,6 +45,7 @@ impl Patterns {
             self.drop_idle(key);
             self.new_step();
         }
+        true
     }
 
     /// A key is known from now on, before it has a row: absences begin to count. For patterns that
@@ -380,8 +392,8 @@ impl Patterns {
             Kind::Match => self.keys.slots[key as usize].matches,
             _ => 0,
         };
-        let key = self.keys.words(key);
-        host.emit(&Match { kind, key, number, ts, unknown, rows, links: &self.path, at });
+        let (key, links, by_time) = (self.keys.words(key), &self.path[..], self.by_time);
+        host.emit(&Match { kind, key, number, ts, by_time, unknown, rows, links, at });
     }
 
     pub(super) fn drop_attempt(&mut self, at: u32) {

@@ -239,6 +239,11 @@ pub trait Host {
 
     /// Takes a match, an unmatched row or a timed-out partial match.
     fn emit(&mut self, found: &Match<'_>);
+
+    /// It takes no more for now: [`Patterns::advance`](super::Patterns::advance) stops.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// Why a specification cannot run.

@@ -81,7 +81,9 @@ impl Patterns {
                 let row = self.stored(now);
                 let link = self.bind(thread.link, row, var, position.excluded);
                 let start_ts = if thread.start_ts == u64::MAX { now.ts } else { thread.start_ts };
-                let bound = Thread { link, start_ts, ..*thread };
+                // What had to stay away may have been among the rows that were lost.
+                let unknown = thread.unknown || !guards.is_empty() && thread.losses != self.losses;
+                let bound = Thread { link, start_ts, unknown, ..*thread };
                 let edges = self.program.edges(thread.position);
                 let went = self.follow(edges, &bound, (now.key, now.ts), now.ahead, found, host);
                 self.arena.release(link);

@@ -14,6 +14,10 @@ pub(super) struct Options {
     pub(super) keys_max: usize,
     /// Rows of a window of all its keys, or of a side of a join.
     pub(super) rows_max: Option<usize>,
+    /// Partial matches of a key.
+    pub(super) runs_max: Option<usize>,
+    /// Partial matches that WITHIN ended are results too.
+    pub(super) timeouts: bool,
     pub(super) budget: Option<Budget>,
     /// The rule that a challenger stands against, and the share of keys that it acts on.
     pub(super) against: Option<Name>,
@@ -26,6 +30,8 @@ impl Default for Options {
             mode: Mode::Live,
             keys_max: KEYS_MAX,
             rows_max: None,
+            runs_max: None,
+            timeouts: false,
             budget: None,
             against: None,
             share: None,
@@ -34,7 +40,7 @@ impl Default for Options {
 }
 
 /// Every option, and what its values are.
-const OPTIONS: [(&str, &str); 8] = [
+const OPTIONS: [(&str, &str); 10] = [
     ("mode", "'live', 'shadow' and 'challenger' are"),
     ("against", "the name of a rule is"),
     ("share", "a number above 0 and at most 1 is"),
@@ -42,6 +48,8 @@ const OPTIONS: [(&str, &str); 8] = [
     ("over_budget", "'count' and 'suspend' are"),
     ("keys_max", "a whole number from 1 is"),
     ("rows_max", "a whole number from 1 is"),
+    ("runs_max", "a whole number from 1 is"),
+    ("timeouts", "'drop' and 'emit' are"),
     ("version", "a whole number from 1 is"),
 ];
 
@@ -81,6 +89,10 @@ impl Options {
             }
             "keys_max" => self.keys_max = number()?,
             "rows_max" => self.rows_max = Some(number()?),
+            "runs_max" => self.runs_max = Some(number()?),
+            "timeouts" => {
+                self.timeouts = ["drop", "emit"].iter().position(|known| *known == text)? == 1;
+            }
             _ => drop(text.parse::<u32>().ok().filter(|n| *n > 0)?),
         }
         Some(())

@@ -1,0 +1,318 @@
+//! Row patterns in the rule language, from text to actions.
+
+use corelane_feeds::record::{Record, RecordBuf, Stamp, View};
+use corelane_feeds::streams::sys;
+use corelane_feeds::text::{Format, TextConfig, TextFeed};
+use corelane_feeds::units::{Nanos, Seq};
+
+use crate::action::ActionId;
+use crate::chain::Chain;
+use crate::rules::{RuleSet, Rules};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A stream of a letter, a number and a second per key, and what to say of it.
+const BASE: &str = "
+    CREATE STREAM rows (k SYMBOL, c CHAR(4), v BIGINT, p DECIMAL(9,2), ts TIMESTAMP(9))
+      WITH (key = 'k', time = 'ts', time_unit = 's', format = 'csv');
+    CREATE STREAM other (k SYMBOL, w BIGINT, ts TIMESTAMP(9))
+      WITH (key = 'k', time = 'ts', time_unit = 's', format = 'csv');
+    CREATE ACTION say (k SYMBOL, a BIGINT, b BIGINT, t VARCHAR(32));
+";
+
+fn set(rules: &str) -> RuleSet {
+    let mut set = RuleSet::new();
+    set.add("rules.sql", &format!("{BASE}{rules}")).unwrap_or_else(|error| panic!("{error}"));
+    set
+}
+
+fn tick(second: u64) -> RecordBuf {
+    let stamp = Stamp { ts_event: Nanos(second * SECOND), ..Stamp::default() };
+    sys::Tick::new(stamp, 0).as_record().to_buf()
+}
+
+fn gap(second: u64) -> RecordBuf {
+    let stamp = Stamp { ts_event: Nanos(second * SECOND), ..Stamp::default() };
+    let mut gap = sys::Gap::new(stamp, 0);
+    (gap.first, gap.count) = (Seq(1), 1);
+    gap.as_record().to_buf()
+}
+
+/// Records of lines: `k,c,v,p,second` of `rows`, `other k,w,second`, `tick second`, `gap second`.
+fn records(set: &RuleSet, text: &str) -> Vec<RecordBuf> {
+    let heads = ["k,c,v,p,ts\n", "k,w,ts\n"];
+    let mut feeds: Vec<TextFeed> = set.declared_streams()[..2]
+        .iter()
+        .map(|stream| TextFeed::new(&TextConfig::new(0, &stream.declared, Format::Csv)))
+        .collect();
+    let mut all = Vec::new();
+    for (feed, head) in feeds.iter_mut().zip(heads) {
+        feed.bytes(Nanos(0), head.as_bytes(), &mut |_: &Record| {});
+    }
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let number = |text: &str| text.trim().parse().unwrap();
+        if let Some(second) = line.strip_prefix("tick ") {
+            all.push(tick(number(second)));
+        } else if let Some(second) = line.strip_prefix("gap ") {
+            all.push(gap(number(second)));
+        } else {
+            let (feed, line) = match line.strip_prefix("other ") {
+                Some(line) => (1, line),
+                None => (0, line),
+            };
+            let mut sink = |record: &Record| all.push(record.to_buf());
+            feeds[feed].bytes(Nanos(0), format!("{line}\n").as_bytes(), &mut sink);
+            assert_eq!(feeds[feed].rejections(), []);
+        }
+    }
+    all
+}
+
+fn told(set: &RuleSet, action: &Record) -> String {
+    let schema = set.declared()[0];
+    let bytes = zerocopy::IntoBytes::as_bytes(action);
+    let word = |name: &str| {
+        let at = schema.field(name).unwrap().offset;
+        i64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    };
+    let nulls = word(crate::rules::NULLS);
+    let text = |name: &str| {
+        let field = schema.field(name).unwrap();
+        let text = &bytes[field.offset..field.offset + field.sql.bytes()];
+        String::from_utf8_lossy(text).trim_end().to_owned()
+    };
+    let mut parts = Vec::new();
+    for (bit, name) in ["k", "a", "b", "t"].into_iter().enumerate() {
+        parts.push(match name {
+            _ if nulls >> bit & 1 == 1 => "-".to_owned(),
+            "k" | "t" => text(name),
+            _ => word(name).to_string(),
+        });
+    }
+    parts.join(" ")
+}
+
+/// What the actions of records are; with a state that is saved and restored between all of them.
+fn actions(set: &RuleSet, records: &[RecordBuf], saved: bool) -> Vec<(String, ActionId)> {
+    let new = || Chain::new(vec![], vec![Box::new(Rules::new(set))]);
+    let mut chain = new();
+    chain.on_record(sys::Session::new(Stamp::default(), 0).as_record());
+    let mut all = Vec::new();
+    for record in records {
+        let mut actions: Vec<RecordBuf> = chain.on_record(record.record().unwrap()).to_vec();
+        while let Some(more) = chain.resume() {
+            actions.extend(more.iter().cloned());
+        }
+        for action in actions.iter().filter_map(RecordBuf::record) {
+            all.push((told(set, action), ActionId::of(action).unwrap()));
+        }
+        if saved {
+            let mut state = Vec::new();
+            chain.save(&mut state);
+            chain = new();
+            chain.restore(&state).unwrap();
+        }
+    }
+    all
+}
+
+fn run(rules: &str, text: &str) -> Vec<String> {
+    let set = set(rules);
+    let records = records(&set, text);
+    let all = actions(&set, &records, false);
+    let mut ids: Vec<ActionId> = all.iter().map(|(_, id)| *id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all.len(), "every action has an id of its own: {all:?}");
+    assert_eq!(actions(&set, &records, true), all, "through a saved state");
+    all.into_iter().map(|(told, _)| told).collect()
+}
+
+#[test]
+fn one_row_per_match_with_measures() {
+    let rules = "
+        INSERT INTO say SELECT k, from_v, rows, low FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k ORDER BY ts
+            MEASURES first(d.v) AS from_v, count(*) AS rows, last(d.c) AS low
+            ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW
+            PATTERN (s d+ u+)
+            DEFINE d AS v < prev(v), u AS v > prev(v) AND u.c <> d.c)";
+    let text = "
+        A,a,10,1,1
+        B,a,5,1,1
+        A,b,8,1,2
+        A,c,7,1,3
+        B,b,4,1,3
+        A,d,9,1,4
+        B,b,6,1,4
+        A,e,12,1,5
+        A,f,1,1,6
+        B,c,7,1,7";
+    assert_eq!(run(rules, text), ["A 8 5 c"]);
+}
+
+#[test]
+fn all_rows_with_running_and_final_measures() {
+    let rules = "
+        INSERT INTO say SELECT k, so_far, total, what FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k ORDER BY ts
+            MEASURES sum(ab.v) AS so_far, FINAL sum(v) AS total, classifier() AS what
+            ALL ROWS PER MATCH
+            PATTERN (a {- x -} b*?  $ | c) SUBSET ab = (a, b)
+            DEFINE a AS c = 'a', b AS c = 'b', c AS c = 'c' AND match_ok = 1)";
+    let rules = rules.replace(" AND match_ok = 1", "").replace("b*?  $ | c", "b+ | c");
+    let text = "A,a,1,1,1\nA,z,2,1,2\nA,b,4,1,3\nA,b,8,1,4\nA,c,16,1,5\nA,q,1,1,6";
+    assert_eq!(run(&rules, text), ["A 1 15 a", "A 5 15 b", "A 13 15 b", "A - 16 c"]);
+}
+
+#[test]
+fn quantifiers_can_prefer_fewer() {
+    let rules = |quantifier: &str| {
+        format!(
+            "INSERT INTO say SELECT k, n, m, '' FROM rows MATCH_RECOGNIZE (
+                PARTITION BY k MEASURES count(a.*) AS n, match_number() AS m
+                PATTERN (a{quantifier} b) DEFINE a AS v < 10, b AS v > 1)"
+        )
+    };
+    let text = "A,a,5,1,1\nA,a,6,1,2\nA,a,7,1,3\nA,a,20,1,4\nA,a,1,1,5\nA,a,1,1,6\nA,a,1,1,7";
+    assert_eq!(run(&rules("+"), text), ["A 3 1 "]);
+    assert_eq!(run(&rules("+?"), text), ["A 1 1 ", "A 1 2 "]);
+    assert_eq!(run(&rules("{2,3}?"), text), ["A 2 1 "]);
+    assert_eq!(run(&rules("??"), text), ["A 0 1 ", "A 0 2 ", "A 0 3 ", "A 0 4 "]);
+}
+
+#[test]
+fn rows_around_the_match_are_seen() {
+    let rules = "
+        INSERT INTO say SELECT k, before, after, t FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k
+            MEASURES prev(first(v)) AS before, next(last(b.v), 1) AS after,
+                     first(c, 1) AS t
+            AFTER MATCH SKIP TO NEXT ROW
+            PATTERN (a b) DEFINE a AS v > prev(v), b AS v < a.v AND v < next(v))";
+    let text = "A,p,5,1,1\nA,q,9,1,2\nA,r,3,1,3\nA,s,4,1,4\nA,t,1,1,5\nA,u,2,1,6";
+    assert_eq!(run(rules, text), ["A 5 4 r", "A 3 2 t"]);
+}
+
+#[test]
+fn a_run_for_every_beginning() {
+    let rules = "
+        CREATE RULE r ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> b:(c = 'b' AND v > a.v) WITHIN INTERVAL '5' SECOND
+          THEN say(k, a.v, b.v, outcome())";
+    let text = "A,a,1,1,1\nA,a,3,1,2\nA,b,2,1,3\nA,b,4,1,4\nA,a,1,1,5\nA,b,9,1,10";
+    assert_eq!(run(rules, text), ["A 1 2 match", "A 3 4 match"]);
+    let plan = set(rules).explain();
+    assert!(plan.contains("within 5000 ms") && plan.contains("then action.say"), "{plan}");
+}
+
+#[test]
+fn every_in_brackets_begins_again_after_a_match_and_no_every_acts_once() {
+    let rules = |every: &str| {
+        format!(
+            "CREATE RULE r ON rows PARTITION BY k MATCH {every}(a:(c = 'a') -> b:(c = 'b'))
+             THEN say(k, a.v, b.v, b.c)"
+        )
+    };
+    let text = "A,a,1,1,1\nA,a,2,1,2\nA,b,3,1,3\nA,a,4,1,4\nA,b,5,1,5\nB,a,6,1,6\nB,b,7,1,7";
+    assert_eq!(run(&rules("EVERY "), text), ["A 1 3 b", "A 4 5 b", "B 6 7 b"]);
+    assert_eq!(run(&rules(""), text), ["A 1 3 b", "B 6 7 b"]);
+}
+
+#[test]
+fn several_streams_in_any_order_or_directly() {
+    let rules = |pattern: &str| {
+        format!(
+            "CREATE RULE r ON rows, other o PARTITION BY k MATCH EVERY {pattern}
+             THEN say(k, x.v, y.w, '')"
+        )
+    };
+    let text = "A,a,1,1,1\nother B,5,1\nother A,2,2\nA,a,3,1,3\nA,a,4,1,4\nother A,9,5";
+    assert_eq!(run(&rules("x:rows(v > 0) -> y:o(w > x.v)"), text), ["A 1 2 ", "A 3 9 ", "A 4 9 "]);
+    assert_eq!(run(&rules("x:rows(v > 0) , y:other(w > x.v)"), text), ["A 1 2 ", "A 4 9 "]);
+    assert_eq!(run(&rules("(x:rows AND y:other)"), text), ["A 1 2 ", "A 3 9 "]);
+}
+
+#[test]
+fn absence_is_told_when_its_time_has_come() {
+    let rules = "
+        CREATE RULE r ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> NOT b:(c = 'b' AND v = a.v) FOR INTERVAL '3' SECOND
+          THEN say(k, a.v, 0, outcome())";
+    let text = "A,a,1,1,1\nB,a,2,1,1\nA,b,1,1,2\nB,b,9,1,3\ntick 4\ntick 5\nA,a,7,1,10\ntick 13";
+    assert_eq!(run(rules, text), ["B 2 0 absent", "A 7 0 absent"]);
+    let lost = "A,a,1,1,1\ngap 2\nA,a,2,1,3\ntick 4\ntick 6";
+    assert_eq!(run(rules, lost), ["A 1 0 unknown", "A 2 0 absent"]);
+}
+
+#[test]
+fn what_has_to_be_absent_ends_the_run() {
+    let rules = "
+        CREATE RULE r ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> b:(c = 'b') WITHIN INTERVAL '5' SECOND
+          ABSENT x:(c = 'x' AND v = a.v)
+          THEN say(k, a.v, b.v, outcome())";
+    let text = "A,a,1,1,1\nA,a,2,1,1\nA,x,1,1,2\nA,b,9,1,3";
+    assert_eq!(run(rules, text), ["A 2 9 match"]);
+    let rules = "
+        CREATE RULE r WITH (timeouts = 'emit') ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> NOT x:(c = 'x') -> b:(c = 'b') WITHIN INTERVAL '5' SECOND
+          THEN say(k, a.v, b.v, outcome())";
+    let text = "A,a,1,1,1\nA,b,2,1,2\nA,a,3,1,3\nA,x,3,1,4\nA,b,9,1,5\nA,a,4,1,6\ntick 10\ntick 11";
+    assert_eq!(run(rules, text), ["A 1 2 match", "A 4 - timeout"]);
+}
+
+#[test]
+fn counted_steps_and_until() {
+    let rules = |pattern: &str| {
+        format!(
+            "CREATE RULE r ON rows PARTITION BY k MATCH EVERY {pattern}
+             THEN say(k, first(a.v), last(a.v), '')"
+        )
+    };
+    let text = "A,a,1,1,1\nA,z,0,1,2\nA,a,2,1,3\nA,u,0,1,4\nA,a,3,1,5\nA,a,4,1,6";
+    assert_eq!(run(&rules("(a:(c = 'a'){2})"), text), ["A 1 2 ", "A 3 4 "]);
+    assert_eq!(run(&rules("a:(c = 'a'){2} UNTIL u:(c = 'u')"), text), ["A 1 2 ", "A 3 4 "]);
+    assert_eq!(
+        run(&rules("(z:(c = 'z'), a:(c = 'a'){1,2}) "), text),
+        ["A 2 2 "],
+        "it acts as soon as it can"
+    );
+}
+
+#[test]
+fn rows_that_may_lag_are_sorted_first() {
+    let late = BASE.replace("time_unit = 's', format", "time_unit = 's', lateness = '2s', format");
+    let rules = "
+        INSERT INTO say SELECT k, a, b, '' FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k ORDER BY ts MEASURES a.v AS a, b.v AS b
+            PATTERN (a b) DEFINE b AS v = a.v + 1)";
+    let mut set = RuleSet::new();
+    set.add("rules.sql", &format!("{late}{rules}")).unwrap();
+    let records = records(&set, "A,a,2,1,3\nA,a,1,1,2\nA,a,3,1,5\nA,a,9,1,1\ntick 9");
+    let all = actions(&set, &records, false);
+    assert_eq!(all.iter().map(|(told, _)| told.as_str()).collect::<Vec<_>>(), ["A 1 2 "]);
+    assert_eq!(actions(&set, &records, true), all);
+}
+
+#[test]
+fn more_results_than_there_is_room_for_come_later() {
+    let rules = "
+        CREATE RULE r ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> NOT b:(c = 'b') FOR INTERVAL '3' SECOND
+          THEN say(k, a.v, 0, outcome())";
+    let mut text: String = (0..300).map(|v| format!("A{},a,{v},1,1\n", v % 7)).collect();
+    text.push_str("tick 9");
+    let all = run(rules, &text);
+    assert_eq!(all.len(), 300);
+    assert_eq!(all[299], "A5 299 0 absent");
+}
+
+#[test]
+fn partial_matches_are_bounded() {
+    let rules = "
+        CREATE RULE r WITH (runs_max = 2) ON rows PARTITION BY k
+          MATCH EVERY a:(c = 'a') -> b:(c = 'b') THEN say(k, a.v, b.v, '')";
+    let text = "A,a,1,1,1\nA,a,2,1,2\nA,a,3,1,3\nA,b,4,1,4";
+    assert_eq!(run(rules, text), ["A 2 4 ", "A 3 4 "]);
+}

@@ -1,0 +1,365 @@
+//! MATCH of a rule: steps joined by `->` and `,`, brought to the same pattern as MATCH_RECOGNIZE.
+//!
+//! ```text
+//! sequence = unit { ("->" ["EVERY"] | ",") unit }
+//! unit     = both { "OR" both }          both = one { "AND" one }
+//! one      = "NOT" step ["FOR" time] | (step | "(" sequence ")") [quantifier] ["UNTIL" step]
+//! step     = [name ":"] stream-or-name ["(" condition ")"]
+//! ```
+//!
+//! Invariant: as in the parent module; every step is a variable of its own.
+
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Token;
+
+use super::{DEPTH_MAX, Parsed, Reader, Wrong};
+use crate::rules::ast::{Define, MatchRule, Name, Part, Pattern, RuleOption, SkipTo, Statement};
+use crate::rules::pattern::{GapMode, Start};
+
+/// Steps that AND joins, at most: each order is a way of its own.
+const BOTH_MAX: usize = 5;
+/// What a step cannot be called.
+const RESERVED: [&str; 11] =
+    ["THEN", "WITHIN", "ABSENT", "AND", "OR", "NOT", "FOR", "UNTIL", "EVERY", "AFTER", "MATCH"];
+
+/// What stands between two units.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Link {
+    First,
+    Eventually,
+    EveryOne,
+    Directly,
+}
+
+#[derive(Clone)]
+enum Unit {
+    Step(Name),
+    Not(Name, Option<u64>),
+    Group(Vec<(Link, Unit)>),
+    Both(Vec<Unit>),
+    Either(Vec<Unit>),
+    Repeat { unit: Box<Unit>, min: u32, max: Option<u32>, greedy: bool, until: Option<Name> },
+}
+
+/// How a row is found.
+#[derive(Clone)]
+struct Way {
+    mode: GapMode,
+    unless: Vec<Name>,
+    unless_first: Vec<Name>,
+}
+
+impl Way {
+    fn new(mode: GapMode, unless: Vec<Name>) -> Self {
+        Self { mode, unless, unless_first: Vec::new() }
+    }
+
+    fn part(self) -> Part {
+        Part::Gap { mode: self.mode, unless: self.unless, unless_first: self.unless_first }
+    }
+}
+
+impl Reader<'_> {
+    /// What follows `MATCH`.
+    pub(super) fn match_rule(
+        &mut self,
+        name: Name,
+        options: Vec<RuleOption>,
+        streams: Vec<(Name, Option<Name>)>,
+        partition: Vec<Expr>,
+    ) -> Parsed<Statement> {
+        let begin = self.here();
+        let mut defines = Vec::new();
+        let every = self.word("EVERY");
+        let units = self.sequence(&mut defines, 0)?;
+        let span = begin.start..self.here().start.max(begin.end);
+        let within_ns = if self.word("WITHIN") { Some(self.time()?) } else { None };
+        let mut poison = Vec::new();
+        if self.word("ABSENT") {
+            loop {
+                poison.push(self.step(&mut defines)?);
+                if !self.parser.consume_token(&Token::Comma) {
+                    break;
+                }
+            }
+        }
+        let skip = self.skip()?.unwrap_or(SkipTo::NextRow);
+        let then = self.then()?;
+        let waits = matches!(units.first(), Some((_, Unit::Not(..))))
+            || matches!(units.first(), Some((_, Unit::Both(all))) if all.iter().any(is_not));
+        let is_group = matches!(units.first(), Some((_, Unit::Group(_))));
+        if every && is_group && units.len() > 1 {
+            return Err(Wrong {
+                span,
+                title: "EVERY takes one step, or all of the pattern in brackets".to_owned(),
+                label: "these brackets end before the pattern does".to_owned(),
+            });
+        }
+        let start = match (every, is_group || waits) {
+            (false, _) => Start::UntilMatch,
+            (true, true) => Start::Again,
+            (true, false) => Start::EveryRow,
+        };
+        let all = has_every(&units);
+        let part = self.lower_sequence(units, None)?;
+        let subsets = Vec::new();
+        let pattern = Pattern { span, part, defines, subsets, within_ns, skip };
+        Ok(Statement::MatchRule(Box::new(MatchRule {
+            name,
+            options,
+            streams,
+            partition,
+            pattern,
+            start,
+            all,
+            poison,
+            then,
+        })))
+    }
+
+    fn sequence(&mut self, defines: &mut Vec<Define>, depth: usize) -> Parsed<Vec<(Link, Unit)>> {
+        if depth == DEPTH_MAX {
+            let (title, label) = ("the pattern is nested too deeply", "here");
+            return Err(Wrong { span: self.here(), title: title.into(), label: label.into() });
+        }
+        let mut units = vec![(Link::First, self.unit(defines, depth)?)];
+        loop {
+            let link = if self.parser.consume_token(&Token::Arrow) {
+                if self.word("EVERY") { Link::EveryOne } else { Link::Eventually }
+            } else if self.parser.consume_token(&Token::Comma) {
+                Link::Directly
+            } else {
+                return Ok(units);
+            };
+            units.push((link, self.unit(defines, depth)?));
+        }
+    }
+
+    fn unit(&mut self, defines: &mut Vec<Define>, depth: usize) -> Parsed<Unit> {
+        let mut all = Vec::new();
+        loop {
+            let begin = self.here();
+            let mut both = vec![self.one(defines, depth)?];
+            while self.word("AND") {
+                both.push(self.one(defines, depth)?);
+            }
+            let span = begin.start..self.here().start.max(begin.end);
+            let positive = both.iter().filter(|unit| !is_not(unit)).count();
+            let is_timed = |unit: &Unit| matches!(unit, Unit::Not(_, Some(_)));
+            if both.len() > BOTH_MAX
+                || both.len() > 1 && both.iter().any(is_timed)
+                || positive == 0 && both.len() > 1
+            {
+                return Err(Wrong {
+                    span,
+                    title: "AND joins up to five steps, one of which is to come".to_owned(),
+                    label: "NOT ... FOR a time stands alone".to_owned(),
+                });
+            }
+            all.push(if both.len() == 1 { both.remove(0) } else { Unit::Both(both) });
+            if !self.word("OR") {
+                return Ok(if all.len() == 1 { all.remove(0) } else { Unit::Either(all) });
+            }
+        }
+    }
+
+    fn one(&mut self, defines: &mut Vec<Define>, depth: usize) -> Parsed<Unit> {
+        if self.word("NOT") {
+            let step = self.step(defines)?;
+            let for_ns = if self.word("FOR") { Some(self.time()?) } else { None };
+            return Ok(Unit::Not(step, for_ns));
+        }
+        let unit = if self.parser.consume_token(&Token::LParen) {
+            let inner = self.sequence(defines, depth + 1)?;
+            self.token(&Token::RParen)?;
+            Unit::Group(inner)
+        } else {
+            Unit::Step(self.step(defines)?)
+        };
+        let Some((min, max)) = self.quantifier()? else { return Ok(unit) };
+        let greedy = !self.parser.consume_token(&Token::Placeholder("?".to_owned()));
+        let until = if self.word("UNTIL") { Some(self.step(defines)?) } else { None };
+        Ok(Unit::Repeat { unit: Box::new(unit), min, max, greedy, until })
+    }
+
+    /// `[name:] stream (condition)`. Without a name it is called as its stream is; the second one
+    /// of a name cannot be named.
+    fn step(&mut self, defines: &mut Vec<Define>) -> Parsed<Name> {
+        let is_named = self.parser.peek_nth_token(1).token == Token::Colon;
+        let next = self.parser.peek_token().token;
+        let is_reserved = matches!(&next, Token::Word(word)
+            if RESERVED.iter().any(|known| word.value.eq_ignore_ascii_case(known)));
+        if is_reserved {
+            return Err(self.expected("a step: `name:stream(condition)`"));
+        }
+        let mut var = self.name("a step: `name:stream(condition)`")?;
+        let mut stream = None;
+        if is_named {
+            self.token(&Token::Colon)?;
+            if matches!(self.parser.peek_token().token, Token::Word(_)) {
+                stream = Some(self.name("a stream")?);
+            }
+            let is_taken = defines.iter().any(|define| define.var.text == var.text);
+            if is_taken {
+                let title = format!("`{}` is a step already", var.text);
+                return Err(Wrong { span: var.span, title, label: "again".to_owned() });
+            }
+        } else {
+            stream = Some(var.clone());
+            while defines.iter().any(|define| define.var.text == var.text) {
+                var.text.push('#');
+            }
+        }
+        let mut condition = None;
+        if self.parser.consume_token(&Token::LParen) {
+            if self.parser.peek_token().token != Token::RParen {
+                condition = Some(self.expr()?);
+            }
+            self.token(&Token::RParen)?;
+        }
+        let name = var.clone();
+        defines.push(Define { var, stream, condition });
+        Ok(name)
+    }
+
+    fn lower_sequence(&self, units: Vec<(Link, Unit)>, lead: Option<Way>) -> Parsed<Part> {
+        let mut parts = Vec::new();
+        let (mut unless, mut unless_first) = (Vec::new(), Vec::new());
+        let mut lead = lead;
+        let count = units.len();
+        let links: Vec<Link> = units.iter().map(|(link, _)| *link).collect();
+        for (at, (link, unit)) in units.into_iter().enumerate() {
+            let is_last = at + 1 == count;
+            if let Unit::Not(step, None) = unit {
+                if is_last {
+                    parts.push(Part::Absent { var: step, for_ns: None });
+                } else if link == Link::Directly {
+                    unless_first.push(step);
+                } else {
+                    unless.push(step);
+                }
+                continue;
+            }
+            let mode = match link {
+                Link::First => GapMode::Next,
+                Link::Eventually => GapMode::Next,
+                Link::EveryOne => GapMode::Any,
+                Link::Directly => GapMode::Strict,
+            };
+            let guarded = !unless.is_empty() || !unless_first.is_empty();
+            let mut way =
+                Way { mode, unless: take(&mut unless), unless_first: take(&mut unless_first) };
+            let is_first = parts.is_empty();
+            let way = match lead.take() {
+                Some(lead) if is_first => {
+                    way.mode = lead.mode;
+                    way.unless.extend(lead.unless);
+                    way.unless_first.extend(lead.unless_first);
+                    Some(way)
+                }
+                _ => (!is_first || guarded).then_some(way),
+            };
+            let next = links.get(at + 1);
+            let strict =
+                link == Link::Directly || link == Link::First && next == Some(&Link::Directly);
+            parts.push(self.lower(unit, way, strict)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Part::Sequence(parts) })
+    }
+
+    /// A unit, found in a way; iterations follow each other directly if `strict`.
+    fn lower(&self, unit: Unit, way: Option<Way>, strict: bool) -> Parsed<Part> {
+        let led = |part: Part| match way.clone() {
+            Some(way) => Part::Sequence(vec![way.part(), part]),
+            None => part,
+        };
+        Ok(match unit {
+            Unit::Step(name) => led(Part::Var(name)),
+            Unit::Not(var, for_ns) => Part::Absent { var, for_ns },
+            Unit::Group(units) => self.lower_sequence(units, way)?,
+            Unit::Either(units) => {
+                let all = units.into_iter().map(|unit| self.lower(unit, way.clone(), strict));
+                Part::Either(all.collect::<Parsed<Vec<_>>>()?)
+            }
+            Unit::Both(units) => self.lower_both(units, way)?,
+            Unit::Repeat { unit, min, max, greedy, until } => {
+                let mode = if strict { GapMode::Strict } else { GapMode::Next };
+                let again = Way::new(mode, until.into_iter().collect());
+                let repeat = |part: Part, min: u32, max: Option<u32>| Part::Repeat {
+                    part: Box::new(part),
+                    min,
+                    max,
+                    greedy,
+                };
+                let rest = self.lower((*unit).clone(), Some(again), strict)?;
+                let first = self.lower(*unit, way, strict)?;
+                let most = max.map(|max| max - 1);
+                let least = min.saturating_sub(1);
+                let tail = (most != Some(0)).then(|| repeat(rest, least, most));
+                let all = Part::Sequence(std::iter::once(first).chain(tail).collect());
+                if min == 0 { repeat(all, 0, Some(1)) } else { all }
+            }
+        })
+    }
+
+    /// Steps in any order; what must not come may not until the last of them.
+    fn lower_both(&self, units: Vec<Unit>, way: Option<Way>) -> Parsed<Part> {
+        let (mut steps, mut unless) = (Vec::new(), Vec::new());
+        for unit in units {
+            match unit {
+                Unit::Not(step, _) => unless.push(step),
+                other => steps.push(other),
+            }
+        }
+        let mut lead = way;
+        if !unless.is_empty() {
+            let lead = lead.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
+            lead.unless.extend(unless.iter().cloned());
+        }
+        let mut orders = Vec::new();
+        for order in permutations(steps.len()) {
+            let mut parts = Vec::new();
+            for (place, at) in order.into_iter().enumerate() {
+                let between = Way::new(GapMode::Next, unless.clone());
+                let way = if place == 0 { lead.clone() } else { Some(between) };
+                parts.push(self.lower(steps[at].clone(), way, false)?);
+            }
+            orders.push(Part::Sequence(parts));
+        }
+        Ok(Part::Either(orders))
+    }
+}
+
+fn take(names: &mut Vec<Name>) -> Vec<Name> {
+    std::mem::take(names)
+}
+
+fn is_not(unit: &Unit) -> bool {
+    matches!(unit, Unit::Not(..))
+}
+
+fn has_every(units: &[(Link, Unit)]) -> bool {
+    units.iter().any(|(link, unit)| *link == Link::EveryOne || unit_has_every(unit))
+}
+
+fn unit_has_every(unit: &Unit) -> bool {
+    match unit {
+        Unit::Group(units) => has_every(units),
+        Unit::Both(units) | Unit::Either(units) => units.iter().any(unit_has_every),
+        Unit::Repeat { unit, .. } => unit_has_every(unit),
+        Unit::Step(_) | Unit::Not(..) => false,
+    }
+}
+
+/// Every order of so many things, as in a dictionary.
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..count {
+        let longer = |order: &Vec<usize>| -> Vec<Vec<usize>> {
+            let left = (0..count).filter(|at| !order.contains(at));
+            left.map(|at| order.iter().copied().chain([at]).collect()).collect()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
+}
