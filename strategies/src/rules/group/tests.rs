@@ -190,7 +190,8 @@ fn counter(groups: &Groups, name: &str) -> u64 {
 fn times(ops: &[Op], lateness: i64) -> Vec<(i64, i64)> {
     let (mut now, mut newest) = (1_000i64, 0);
     let step = |op: &Op| {
-        now += op.step;
+        // Times below 0 are none: they are refused, not late.
+        now = (now + op.step).max(0);
         newest = newest.max(now);
         (now, newest - lateness)
     };
