@@ -233,10 +233,15 @@ impl Feed {
         self.suspects.clear();
     }
 
-    /// Time went on in silence: gives shards a `sys.tick` at `now`.
-    pub fn tick(&mut self, now: Nanos, sink: &mut impl RecordSink) {
+    /// Time went on for `silent_ns` since the last record: gives shards a `sys.tick` so much later
+    /// than that happened. No other clock than the feed's own is asked, so that a feed that is
+    /// published again, days later, is not carried to today by a moment's silence.
+    pub fn tick(&mut self, now: Nanos, silent_ns: u64, sink: &mut impl RecordSink) {
+        if self.ts_event.0 == 0 {
+            return;
+        }
         let mut stamp = self.stamp(self.sequencer.next(), now);
-        stamp.ts_event = now;
+        stamp.ts_event = Nanos(self.ts_event.0.saturating_add(silent_ns));
         self.emit(sys::Tick::new(stamp, 0).as_record(), sink);
     }
 

@@ -162,7 +162,7 @@ INSERT INTO alert (kind) SELECT 'x' FROM itch.trade, book.bbo
 ----
 INSERT INTO alert (kind) SELECT 'x' FROM itch.trade t JOIN book.bbo b ON t.symbol = b.symbol
 ----
-INSERT INTO alert (kind) SELECT 'x' FROM itch.trade GROUP BY symbol
+INSERT INTO alert (kind, symbol) SELECT 'x', symbol FROM itch.trade GROUP BY symbol
 ----
 INSERT INTO alert (kind) SELECT DISTINCT 'x' FROM itch.trade
 ----
@@ -336,3 +336,86 @@ CREATE RULE r ON itch.trade, itch.add_order WHEN TRUE THEN go(1)
 CREATE RULE r WITH (timeouts = 'yes') ON itch.trade MATCH a:(qty > 1) THEN go(1)
 ----
 CREATE RULE r ON itch.trade WHEN prev(qty) > 1 THEN go(1)
+----
+INSERT INTO go SELECT qty FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY tumbel(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_recv, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, 5)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, hop(ts_event, INTERVAL '10' SECOND, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, hop(ts_event, INTERVAL '1' NANOSECOND, INTERVAL '1' DAY)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, cumulate(ts_event, INTERVAL '3' SECOND, INTERVAL '10' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, session(ts_event, INTERVAL '0' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND), session(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY 1, tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY ALL
+----
+INSERT INTO go SELECT count(*) OVER (ROWS 9 PRECEDING) FROM itch.trade
+GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT lag(qty) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade WHERE count(*) > 1 GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade HAVING count(*) > 1
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND) HAVING sum(qty)
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+QUALIFY count(*) > 1
+----
+INSERT INTO go SELECT qty FROM itch.trade WHERE tumble(ts_event, INTERVAL '1' SECOND) > 1
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND) WITH (emit = 'often')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND) WITH (latenes = '1s')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND) WITH (lateness = 'some')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND) WITH (mode = 'challenger')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND) WITH (emit 'close')
+----
+INSERT INTO go SELECT qty FROM itch.trad.late
+----
+CREATE VIEW
+----
+CREATE VIEW v SELECT qty FROM itch.trade
+----
+CREATE VIEW v AS SELECT qty * 2 FROM itch.trade
+----
+CREATE VIEW v AS SELECT qty, price AS qty FROM itch.trade
+----
+CREATE VIEW v AS SELECT ts_event FROM itch.trade
+----
+CREATE VIEW v (a, b) AS SELECT qty FROM itch.trade
+----
+CREATE VIEW v AS SELECT NULL AS x FROM itch.trade
+----
+CREATE VIEW go AS SELECT qty FROM itch.trade
+----
+CREATE VIEW v AS SELECT qty FROM itch.trade;
+INSERT INTO v SELECT qty FROM itch.trade
+----
+INSERT INTO go SELECT qty FROM v;
+CREATE VIEW v AS SELECT qty FROM itch.trade
+----
+CREATE VIEW v AS SELECT qty FROM itch.trade;
+INSERT INTO go SELECT qqty FROM v
+----
+INSERT INTO go SELECT qty FROM itch.trade WITH (emit = 'change')
+----
+CREATE RULE r WITH (lateness = '1s') ON itch.trade WHEN TRUE THEN go(1)
+----
+CREATE RULE r WITH (name = 's') ON itch.trade WHEN TRUE THEN go(1)

@@ -47,11 +47,11 @@ impl AnyFeed {
         }
     }
 
-    /// Time went on in silence.
-    pub(super) fn tick(&mut self, now: Nanos, sink: &mut impl RecordSink) {
+    /// Time went on for so long since the last record.
+    pub(super) fn tick(&mut self, now: Nanos, silent_ns: u64, sink: &mut impl RecordSink) {
         match self {
-            Self::Venue(feed) => feed.tick(now, sink),
-            Self::Text(feed) => feed.tick(now, sink),
+            Self::Venue(feed) => feed.tick(now, silent_ns, sink),
+            Self::Text(feed) => feed.tick(now, silent_ns, sink),
         }
     }
 

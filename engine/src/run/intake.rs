@@ -74,8 +74,10 @@ pub(super) struct FeedSlot {
     pub(super) feed: AnyFeed,
     /// Inject a tick after so much silence; 0 never.
     pub(super) tick_ns: u64,
-    /// When something was last received, or a tick injected.
-    pub(super) last: Nanos,
+    /// When its last record was made: packets without any are silence, too.
+    pub(super) heard: Nanos,
+    /// When the last tick was injected.
+    pub(super) ticked: Nanos,
 }
 
 /// What is left of a feed that ended.
@@ -161,7 +163,9 @@ impl<D: Downstream> Intake<D> {
         give(&mut slot.feed, ts_kernel.unwrap_or(user), &mut sink);
         let decoded = sink.decoded;
         self.downstream.end_packet();
-        slot.last = user;
+        if decoded.0 != 0 {
+            slot.heard = user;
+        }
         self.last_packet = user;
         if live && let Some(kernel) = ts_kernel {
             self.latency.record(Stage::KernelToUser, kernel, user);
@@ -189,7 +193,7 @@ impl<D: Downstream> Intake<D> {
         let ts_recv = ts_recv.unwrap_or(user);
         feed.message(session, seq, ts_recv, message, &mut self.downstream);
         self.downstream.end_packet();
-        slot.last = user;
+        slot.heard = user;
         self.last_packet = user;
     }
 
@@ -200,9 +204,9 @@ impl<D: Downstream> Intake<D> {
         let slot = &mut self.feeds[slot];
         let AnyFeed::Text(feed) = &mut slot.feed else { return };
         if first {
-            slot.last = self.clock.now();
-            self.last_packet = slot.last;
-            self.downstream.begin(slot.last);
+            slot.heard = self.clock.now();
+            self.last_packet = slot.heard;
+            self.downstream.begin(slot.heard);
         }
         feed.deliver(feed.pending_time(), &mut self.downstream);
         if last {
@@ -216,9 +220,11 @@ impl<D: Downstream> Intake<D> {
         let now = self.clock.now();
         if live {
             for slot in &mut self.feeds {
-                if slot.tick_ns > 0 && slot.last.0 != 0 && now.since(slot.last) >= slot.tick_ns {
-                    slot.last = now;
-                    slot.feed.tick(now, &mut self.downstream);
+                let quiet = now.since(slot.heard.max(slot.ticked));
+                if slot.tick_ns > 0 && slot.heard.0 != 0 && quiet >= slot.tick_ns {
+                    slot.ticked = now;
+                    let silent_ns = now.since(slot.heard);
+                    slot.feed.tick(now, silent_ns, &mut self.downstream);
                     self.downstream.end_packet();
                 }
             }

@@ -475,7 +475,13 @@ impl Setup<'_> {
         let own = feeds.filter(|(_, feed)| !self.shape.live || feed.reactor == reactor);
         let slot = |(index, section): (usize, &crate::config::FeedSection)| {
             let feed = plan::open_feed(self.config, index)?;
-            Ok(FeedSlot { index, feed, tick_ns: section.tick_ns, last: Nanos(0) })
+            Ok(FeedSlot {
+                index,
+                feed,
+                tick_ns: section.tick_ns,
+                heard: Nanos(0),
+                ticked: Nanos(0),
+            })
         };
         Ok(Intake {
             feeds: own.map(slot).collect::<anyhow::Result<_>>()?,

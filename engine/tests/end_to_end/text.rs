@@ -23,6 +23,11 @@ const RULES: &str = "
     CREATE RULE again ON large PARTITION BY account
       WHEN count(*) OVER (ROWS 9 PRECEDING) >= 3 THEN hold(id, account, 'large again', amount);
     INSERT INTO hold SELECT id, account, 'nowhere', NULL FROM payments WHERE country IS NULL;
+    CREATE VIEW spend AS SELECT account, max(id) AS last, sum(amount) AS spent FROM payments
+      GROUP BY account, hop(ts, INTERVAL '5' SECOND, INTERVAL '10' SECOND) HAVING count(*) > 2;
+    INSERT INTO hold SELECT last, account, 'spent much', spent FROM spend WHERE spent > 5000;
+    INSERT INTO hold SELECT count(*), account, 'after a pause', sum(amount) FROM payments
+      GROUP BY account, session(ts, INTERVAL '4' SECOND) HAVING count(*) > 5;
 ";
 
 /// A few thousand payments, a little out of order; every hundredth line is none.
@@ -129,7 +134,9 @@ fn lines_decide_the_same_however_they_come() {
     replay(&reference, &files.json, "max");
     reference.assert_journal_closed();
     let (expected, sorted) = (reference.actions(), reference.sorted());
-    for wanted in ["velocity", "large again", "nowhere\",\"spent\":null"] {
+    let all =
+        ["velocity", "large again", "nowhere\",\"spent\":null", "spent much", "after a pause"];
+    for wanted in all {
         assert!(expected.contains(wanted), "{wanted}");
     }
     let report = reference.report();
@@ -261,4 +268,33 @@ fn a_port_that_is_taken_ends_the_run_at_once() {
     let ended: Result<Process, _> = side.try_start(&[]);
     let ended = ended.err().unwrap();
     assert!(ended.stderr.contains("listening"), "{}", ended.stderr);
+}
+
+/// Nothing comes any more and the connection stays: the feed's own time goes on.
+#[test]
+fn a_tick_closes_the_windows_of_a_silent_feed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rules.sql");
+    let rules = "
+        CREATE STREAM payments (account BIGINT, ts TIMESTAMP(9))
+          WITH (time = 'ts', lateness = '10ms', time_unit = 'ms');
+        CREATE ACTION seen (account BIGINT, n BIGINT, till TIMESTAMP(9));
+        INSERT INTO seen SELECT account, count(*), window_end FROM payments
+        GROUP BY account, tumble(ts, INTERVAL '100' MILLISECOND);";
+    fs::write(&file, rules).unwrap();
+    let address = free_port();
+    let feed = feed("json", &format!("listen = \"{address}\"\ntick = \"20ms\""));
+    let side = Side::new("", &feed, &format!("[[rules]]\nfile = \"{}\"\n", text(&file)));
+    let process = side.start(&["--until-end"]);
+    let mut stream = connect(address);
+    stream.write_all(b"{\"account\":7,\"ts\":5}\n{\"account\":7,\"ts\":9}\n").unwrap();
+    let actions = await_some("an action", || {
+        let actions = fs::read_to_string(side.actions_file()).ok()?;
+        actions.contains("\"n\":2").then_some(actions)
+    });
+    drop(stream);
+    process.done();
+    assert_eq!((side.actions().as_str(), actions.lines().count()), (actions.as_str(), 1));
+    let journal = must(side.path(), &["journal", "inspect", text(&side.journal())]);
+    assert!(journal.contains("sys.tick"), "{journal}");
 }

@@ -155,10 +155,14 @@ impl TextFeed {
         }
     }
 
-    /// Time went on in silence: gives shards a `sys.tick` at `now`.
-    pub fn tick(&mut self, now: Nanos, sink: &mut impl RecordSink) {
+    /// Time went on for `silent_ns` since the last record: gives shards a `sys.tick` so much later
+    /// than that happened.
+    pub fn tick(&mut self, now: Nanos, silent_ns: u64, sink: &mut impl RecordSink) {
+        if self.ts_event.0 == 0 {
+            return;
+        }
         let mut stamp = self.stamp(self.line + 1, now);
-        stamp.ts_event = now;
+        stamp.ts_event = Nanos(self.ts_event.0.saturating_add(silent_ns));
         self.emit(sys::Tick::new(stamp, 0).as_record(), sink);
     }
 

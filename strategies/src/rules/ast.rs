@@ -114,9 +114,12 @@ pub(super) struct CreateRule {
     pub(super) then: Vec<Call>,
 }
 
-/// `INSERT INTO target (columns) SELECT ... FROM stream WHERE ... WINDOW ... QUALIFY ...`.
+/// `INSERT INTO target (columns) SELECT ... FROM stream WHERE ... GROUP BY ... HAVING ...
+/// WINDOW ... QUALIFY ... WITH (options)`, or `CREATE VIEW target (columns) AS SELECT ...`.
 #[derive(Clone, Debug)]
 pub(super) struct Insert {
+    /// It is a view: what is selected declares the stream.
+    pub(super) is_view: bool,
     /// Its name: as `WITH (name = '...')` says, or `insert_1` and so on.
     pub(super) name: Option<Name>,
     /// The action, or the stream.
@@ -131,6 +134,14 @@ pub(super) struct Insert {
     pub(super) join: Option<JoinClause>,
     /// What each column becomes.
     pub(super) select: Vec<Expr>,
+    /// What each is called: behind AS, or the column that it is.
+    pub(super) names: Vec<Option<Name>>,
+    /// `GROUP BY`.
+    pub(super) group: Vec<Expr>,
+    /// `HAVING`.
+    pub(super) having: Option<Expr>,
+    /// `WITH (...)` at its end.
+    pub(super) options: Vec<RuleOption>,
     /// `WHERE`: before windows.
     pub(super) filter: Option<Expr>,
     /// `QUALIFY`: after windows.
@@ -154,4 +165,6 @@ pub(super) enum Statement {
     MatchRule(Box<MatchRule>),
     /// `INSERT INTO ... SELECT ... MATCH_RECOGNIZE`.
     InsertMatch(Box<InsertMatch>),
+    /// `CREATE VIEW ... AS SELECT`.
+    View(Box<Insert>),
 }

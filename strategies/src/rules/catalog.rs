@@ -66,7 +66,15 @@ impl Column {
 pub(super) struct Stream {
     /// What its records hold.
     pub(super) schema: &'static Schema,
+    /// The column that is its event time, if it was declared with one.
+    pub(super) time: Option<&'static str>,
 }
+
+/// The bit of a stream's number that makes it the stream of those of its records that came too late
+/// for a group window.
+pub(super) const LATE: u16 = 0x4000;
+/// What such a stream's name ends with.
+const LATE_NAME: &str = ".late";
 
 impl Stream {
     /// The column of a name, whatever its case.
@@ -74,7 +82,7 @@ impl Stream {
     pub(super) fn column(&self, name: &str) -> Option<Column> {
         let is_named = |field: &&Field| field.name.eq_ignore_ascii_case(name);
         if let Some((bit, field)) = (0..).zip(self.schema.columns()).find(|(_, f)| is_named(f)) {
-            let is_masked = declared::is_declared(self.schema.stream);
+            let is_masked = declared::is_declared(StreamId(self.schema.stream.0 & !LATE));
             let nulls = is_masked.then_some((declared::NULLS_OFFSET, bit));
             return Some(Column { nulls, ..Column::of(field) });
         }
@@ -120,6 +128,8 @@ impl Action {
 pub(super) struct Catalog {
     declared: Vec<&'static Schema>,
     streams: Vec<Arc<DeclaredStream>>,
+    /// Streams of late records that were asked for.
+    late: Vec<Stream>,
 }
 
 impl Catalog {
@@ -132,10 +142,23 @@ impl Catalog {
     /// The stream of a name, whatever its case.
     #[must_use]
     pub(super) fn stream(&self, name: &str) -> Option<Stream> {
-        let own = self.streams.iter().map(|stream| stream.declared.schema);
-        let mut all = streams::ALL.iter().copied().chain(own);
-        let schema = all.find(|schema| schema.name.eq_ignore_ascii_case(name))?;
-        Some(Stream { schema })
+        let is_named = |schema: &Schema| schema.name.eq_ignore_ascii_case(name);
+        let built_in = streams::ALL.iter().copied().map(|schema| Stream { schema, time: None });
+        let own = self.streams.iter().map(|stream| stream.as_stream());
+        built_in.chain(own).find(|stream| is_named(stream.schema))
+    }
+
+    /// The late records of a stream, called as it is with `.late` behind it.
+    pub(super) fn late(&mut self, name: &str) -> Option<Stream> {
+        let name = name.to_ascii_lowercase();
+        let of = self.stream(name.strip_suffix(LATE_NAME)?)?;
+        let stream = StreamId(of.schema.stream.0 | LATE);
+        if let Some(known) = self.late.iter().find(|known| known.schema.stream == stream) {
+            return Some(*known);
+        }
+        let schema = Schema { stream, name: leak(name), ..*of.schema };
+        self.late.push(Stream { schema: Box::leak(Box::new(schema)), ..of });
+        self.late.last().copied()
     }
 
     /// Every stream's name.
@@ -153,6 +176,7 @@ impl Catalog {
     /// How far records of a stream may lag behind its latest event time, nanoseconds.
     #[must_use]
     pub(super) fn lateness(&self, id: StreamId) -> u64 {
+        let id = StreamId(id.0 & !LATE);
         self.streams.iter().find(|stream| stream.id() == id).map_or(0, |stream| stream.lateness())
     }
 
@@ -160,7 +184,8 @@ impl Catalog {
     #[must_use]
     pub(super) fn by_id(&self, id: StreamId) -> Option<&'static Schema> {
         let own = self.streams.iter().map(|stream| stream.declared.schema);
-        let mut all = streams::ALL.iter().chain(&self.declared).copied().chain(own);
+        let late = self.late.iter().map(|stream| stream.schema);
+        let mut all = streams::ALL.iter().chain(&self.declared).copied().chain(own).chain(late);
         all.find(|schema| schema.stream == id)
     }
 
@@ -175,11 +200,21 @@ impl Catalog {
         Some(Action { schema })
     }
 
+    /// Whether a name is that of a view.
+    pub(super) fn is_view(&self, name: &str) -> bool {
+        let mut views = self.streams.iter().filter(|stream| stream.is_view);
+        views.any(|view| view.declared.schema.name.eq_ignore_ascii_case(name))
+    }
+
     /// The action or the declared stream of a name, whatever its case.
     #[must_use]
     pub(super) fn target(&self, name: &str) -> Option<Action> {
-        let own = || self.stream(name).filter(|s| declared::is_declared(s.schema.stream));
-        self.action(name).or_else(|| own().map(|Stream { schema }| Action { schema }))
+        let own = || {
+            let mut own = self.streams.iter().filter(|stream| !stream.is_view);
+            own.find(|stream| stream.declared.schema.name.eq_ignore_ascii_case(name))
+        };
+        let stream = || own().map(|stream| Action { schema: stream.declared.schema });
+        self.action(name).or_else(stream)
     }
 
     /// Every action's name, short.

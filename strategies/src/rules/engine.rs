@@ -9,7 +9,7 @@
 use std::any::Any;
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
-use corelane_feeds::streams::sys::RuleChange;
+use corelane_feeds::streams::sys::{EndOfSession, RuleChange, Tick};
 use zerocopy::IntoBytes;
 
 use super::index::Index;
@@ -78,7 +78,7 @@ struct Running {
     /// The most actions that it takes at once.
     actions: usize,
     /// Its streams, if it waits for times.
-    timed: Option<Vec<StreamId>>,
+    timed: Option<Vec<usize>>,
     budget: Option<Budget>,
     /// Measured records for which it needed more; how many of them were the last ones.
     over_budget: (u64, u32),
@@ -155,6 +155,20 @@ struct Route {
     index: Option<Index>,
 }
 
+/// Whether any rule waits for times.
+fn rules_wait(set: &RuleSet) -> bool {
+    set.rules.iter().any(|rule| rule.kind.is_timed())
+}
+
+/// The stream by whose readers a record is read: whoever waits for times reads ticks.
+#[inline]
+fn read_as(record: &Record) -> StreamId {
+    match record.header.stream {
+        EndOfSession::STREAM => Tick::STREAM,
+        stream => stream,
+    }
+}
+
 impl Routes {
     fn new(set: &RuleSet) -> Self {
         let streams = set.streams();
@@ -213,18 +227,22 @@ impl Rules {
     #[must_use]
     pub fn new(set: &RuleSet) -> Self {
         let pool = Pool::new(&set.pool);
-        let rules = set.rules.iter().map(|rule| Running::new(rule, &pool)).collect();
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
         let timed = timed.flat_map(|rule| &rule.reads);
         let timed = timed.map(|stream| (*stream, set.lateness(*stream))).collect();
+        let time = Time::new(timed, &set.made());
+        // The end of a session says of its feed how far it came, to every shard.
+        let ends = rules_wait(set).then_some(EndOfSession::STREAM);
+        let changes = [RuleChange::STREAM].into_iter().chain(ends);
+        let rules = set.rules.iter().map(|rule| Running::new(rule, &pool, &time)).collect();
         Self {
             rules,
             numbers: set.names().count(),
-            streams: set.streams().into_iter().chain([RuleChange::STREAM]).collect(),
+            streams: set.streams().into_iter().chain(changes).collect(),
             routes: Routes::new(set),
             pool,
-            shared: Shared::new(set.rules.iter().any(|rule| rule.kind.derives())),
-            time: Time::new(timed),
+            shared: Shared::new(!set.made().is_empty(), &set.streams()),
+            time,
             metering: Metering::default(),
             stopped: Stopped::default(),
             is_stopped: false,
@@ -267,8 +285,9 @@ impl Rules {
             return self.change(change);
         }
         self.time.observe(&record.header);
+        self.shared.is_late_told = false;
         self.metering.next();
-        let Some(route) = self.routes.of(record.header.stream) else { return };
+        let Some(route) = self.routes.of(read_as(record)) else { return };
         let machine = &mut self.shared.machine;
         route.windows.iter().for_each(|window| self.pool.update(*window, machine, record));
         if let Some(index) = &mut route.index {
@@ -281,7 +300,7 @@ impl Rules {
     /// no room.
     #[inline]
     fn dispatch(&mut self, record: &Record, from: usize, step: Step, outbox: &mut Outbox) {
-        let Some(route) = self.routes.of(record.header.stream) else { return };
+        let Some(route) = self.routes.of(read_as(record)) else { return };
         let (mut step, mut at) = (step, from);
         while at < route.len()
             && let Some((rule, input)) = route.reader(at)
@@ -327,7 +346,7 @@ impl Rules {
 }
 
 impl Running {
-    fn new(rule: &Rule, pool: &Pool) -> Self {
+    fn new(rule: &Rule, pool: &Pool, time: &Time) -> Self {
         let arm = rule.arm.clone();
         let key = vec![0; arm.as_ref().map_or(0, Arm::key_words)];
         Self {
@@ -337,7 +356,7 @@ impl Running {
             operator: Operator::new(rule, pool),
             own: Own { mode: rule.mode, arm, key, ..Own::default() },
             actions: rule.kind.actions(),
-            timed: rule.kind.is_timed().then(|| rule.reads.clone()),
+            timed: rule.kind.is_timed().then(|| time.places(&rule.reads)),
             budget: rule.budget,
             over_budget: (0, 0),
             is_suspended: false,
@@ -525,6 +544,7 @@ impl Strategy for Rules {
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
         report("undefined_results", self.shared.machine.undefined);
         report("derived_dropped", self.shared.derived_dropped);
+        report("future_records", self.time.clamped);
         // Counters of one name are those of all rules together.
         let mut sums: Vec<(&'static str, u64)> = Vec::new();
         for running in &self.rules {
@@ -540,6 +560,8 @@ impl Strategy for Rules {
     }
 }
 
+#[cfg(test)]
+mod groups;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -171,6 +171,42 @@ impl Typed {
         }
     }
 
+    /// The expressions that it is made of.
+    pub(super) fn parts(&self) -> Vec<&Self> {
+        match &self.node {
+            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+                vec![a]
+            }
+            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
+                vec![a, b]
+            }
+            Node::Case(branches, otherwise) => {
+                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
+                branches.chain(otherwise.as_deref()).collect()
+            }
+            Node::Coalesce(all) | Node::Call(_, all) => all.iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut Self> {
+        match &mut self.node {
+            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+                vec![a]
+            }
+            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
+                vec![a, b]
+            }
+            Node::Case(branches, otherwise) => {
+                let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
+                branches.chain(otherwise.as_deref_mut()).collect()
+            }
+            Node::Coalesce(all) | Node::Call(_, all) => all.iter_mut().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Its value if it is the same for every record.
     #[must_use]
     pub(super) fn constant(&self) -> Option<i64> {

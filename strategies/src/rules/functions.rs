@@ -13,7 +13,7 @@ use sqlparser::ast::{
 use super::expr::{Call, Node, Typed};
 use super::resolve::{Noted, Resolver};
 use super::types::Type;
-use super::window::Function;
+use super::window::{Frame, Function};
 use crate::diagnostics::nearest;
 
 /// What a name calls.
@@ -26,6 +26,17 @@ enum Meaning {
     Pattern,
     /// An aggregate, with so many values of the row.
     Aggregate(fn(&Constants) -> Option<Function>, usize),
+    /// A window of time, in GROUP BY.
+    GroupWindow,
+}
+
+/// The windows of time that GROUP BY can name.
+pub(super) const GROUP_WINDOWS: [&str; 4] = ["tumble", "hop", "session", "cumulate"];
+
+/// How a function is called.
+pub(super) fn signature(name: &str) -> &'static str {
+    let found = FUNCTIONS.iter().find(|function| function.name == name);
+    found.map_or("", |function| function.signature)
 }
 
 /// The constant arguments of an aggregate, behind those of the row.
@@ -132,6 +143,15 @@ functions! {
     "outcome", "outcome() -> VARCHAR(32)",
         "In a row pattern: 'match', or of a deadline 'absent', 'unknown' or 'timeout'."
         => Meaning::Pattern;
+    "tumble", "GROUP BY tumble(time, size [, offset])",
+        "Windows of one size, one behind the other." => Meaning::GroupWindow;
+    "hop", "GROUP BY hop(time, slide, size [, offset])",
+        "Windows of one size that begin every slide." => Meaning::GroupWindow;
+    "cumulate", "GROUP BY cumulate(time, step, size [, offset])",
+        "Windows of one begin that end every step, until the size is reached."
+        => Meaning::GroupWindow;
+    "session", "GROUP BY session(time, gap)",
+        "Rows that come less than the gap after one another." => Meaning::GroupWindow;
 }
 
 fn lag(constants: &Constants) -> Option<Function> {
@@ -175,6 +195,11 @@ impl Resolver<'_> {
         match function.meaning {
             Meaning::Aggregate(make, of_row) => {
                 self.aggregate(function, make, of_row, &args, distinct, call, span)
+            }
+            Meaning::GroupWindow => {
+                let noted = self.wrong(span, format!("`{name}` is a window of groups"), "here");
+                self.diagnostics.help(format!("write {}", function.signature));
+                Err(noted)
             }
             _ if call.over.is_some() => {
                 Err(self.wrong(span, format!("`{name}` is no aggregate"), "OVER has no meaning"))
@@ -235,6 +260,37 @@ impl Resolver<'_> {
         Ok((args, list.duplicate_treatment == Some(DuplicateTreatment::Distinct)))
     }
 
+    /// Notes a mistake if a function of rows does not take these values.
+    fn takes(&mut self, name: &str, made: Function, values: &[Typed]) -> Result<(), Noted> {
+        let is_any = matches!(
+            made,
+            Function::Count
+                | Function::CountDistinct
+                | Function::ApproxCountDistinct
+                | Function::RowNumber
+        );
+        for value in values {
+            let keeps_order =
+                matches!(
+                    made,
+                    Function::Min
+                        | Function::Max
+                        | Function::FirstValue
+                        | Function::LastValue
+                        | Function::Lag(_)
+                ) && matches!(value.ty, Type::Timestamp | Type::Interval | Type::Bool);
+            if !is_any && !keeps_order && !value.ty.is_number() {
+                let title = format!("`{}` takes no {}", name, value.ty);
+                return Err(self.wrong(value.span.clone(), title, "here"));
+            }
+            if matches!(value.ty, Type::Text(n) if n > 8) {
+                let title = "a text in a window has at most 8 bytes";
+                return Err(self.wrong(value.span.clone(), title, format!("this is {}", value.ty)));
+            }
+        }
+        Ok(())
+    }
+
     #[expect(clippy::too_many_arguments, reason = "what a call has, taken apart once")]
     fn aggregate(
         &mut self,
@@ -246,12 +302,18 @@ impl Resolver<'_> {
         call: &SqlFunction,
         span: Range<usize>,
     ) -> Result<Typed, Noted> {
-        let Some(over) = &call.over else {
+        let is_group = self.windows.as_ref().is_some_and(|windows| windows.is_group);
+        let over = call.over.as_ref();
+        if over.is_some() && is_group {
+            let title = format!("`{}` is over its group here", function.name);
+            return Err(self.wrong(span, title, "leave OVER out"));
+        }
+        if over.is_none() && !is_group && self.windows.is_some() {
             let title = format!("`{}` needs a window", function.name);
             let noted = self.wrong(span, title, "an aggregate of which rows?");
             self.diagnostics.help("add OVER (RANGE INTERVAL '60' SECOND PRECEDING)");
             return Err(noted);
-        };
+        }
         // What stands in an aggregate is of one row: no aggregates in it.
         let Some(windows) = self.windows.take() else {
             let title = "an aggregate cannot stand here";
@@ -281,33 +343,19 @@ impl Resolver<'_> {
             }
             made = Function::CountDistinct;
         }
-        let is_any = matches!(
+        self.takes(function.name, made, &values)?;
+        let of_one_row = matches!(
             made,
-            Function::Count
-                | Function::CountDistinct
-                | Function::ApproxCountDistinct
-                | Function::RowNumber
+            Function::RowNumber | Function::Lag(_) | Function::Ewma(_) | Function::ZScore
         );
-        for value in &values {
-            let keeps_order =
-                matches!(
-                    made,
-                    Function::Min
-                        | Function::Max
-                        | Function::FirstValue
-                        | Function::LastValue
-                        | Function::Lag(_)
-                ) && matches!(value.ty, Type::Timestamp | Type::Interval | Type::Bool);
-            if !is_any && !keeps_order && !value.ty.is_number() {
-                let title = format!("`{}` takes no {}", function.name, value.ty);
-                return Err(self.wrong(value.span.clone(), title, "here"));
-            }
-            if matches!(value.ty, Type::Text(n) if n > 8) {
-                let title = "a text in a window has at most 8 bytes";
-                return Err(self.wrong(value.span.clone(), title, format!("this is {}", value.ty)));
-            }
+        if is_group && of_one_row {
+            let title = format!("`{}` is of a row, not of a group", function.name);
+            return Err(self.wrong(span, title, "it needs OVER, in a query without GROUP BY"));
         }
-        let (partition, frame) = self.window(over, &span)?;
+        let (partition, frame) = match over {
+            Some(over) => self.window(over, &span)?,
+            None => (Vec::new(), Frame::Unbounded),
+        };
         let Some(plans) = self.windows.as_deref_mut() else { return Err(Noted) };
         let (window, aggregate, ty) = plans.add(partition, frame, made, values);
         Ok(Typed::new(Node::Window { window, aggregate }, ty, span))

@@ -4,7 +4,7 @@
 //! its own, texts are without the blanks that fill them.
 
 use super::program::{Machine, Program};
-use super::types::{Type, Value};
+use super::types::{Text, Type, Value};
 
 /// Words that a value takes in a key.
 pub(super) const fn words(ty: Type) -> usize {
@@ -34,6 +34,21 @@ impl KeyProgram {
     /// Words of a key: those of its parts, and one that says which parts are NULL.
     pub(super) fn words(&self) -> usize {
         self.parts.iter().map(|(_, ty)| words(*ty)).sum::<usize>() + 1
+    }
+
+    /// The parts of a key whose words are at hand, as values of a row that holds these words.
+    pub(super) fn values(&self, key: &[u64], out: &mut [Value]) {
+        let nulls = key.last().copied().unwrap_or(0);
+        let mut at = 0;
+        for (i, ((_, ty), out)) in self.parts.iter().zip(out).enumerate() {
+            let bits = match ty {
+                Type::Text(len) => Text { space: 0, len: *len, offset: 8 * at as u32 }.to_bits(),
+                _ => key.get(at).copied().unwrap_or(0),
+            };
+            *out =
+                if nulls >> (i % 64) & 1 == 0 { Value { bits, known: true } } else { Value::NULL };
+            at += words(*ty);
+        }
     }
 
     /// Fills the words of a row's key; there are [`KeyProgram::words`] of them.

@@ -15,6 +15,7 @@ mod engine;
 mod expr;
 mod functions;
 pub mod group;
+mod grouped;
 mod index;
 mod join;
 mod key;

@@ -14,10 +14,15 @@
 use std::collections::VecDeque;
 
 use corelane_feeds::declared::{Declared, NULLS_OFFSET};
-use corelane_feeds::record::{FLAG_DERIVED, FLAG_SHADOW, Header, Record, RecordBuf, Stamp};
+use corelane_feeds::record::{
+    FLAG_DERIVED, FLAG_SHADOW, Header, Record, RecordBuf, Stamp, StreamId, View,
+};
 use corelane_feeds::schema::SqlType;
+use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::{Nanos, Seq};
 
+use super::catalog::LATE;
+use super::grouped::Grouped;
 use super::join::Join;
 use super::matcher::Matcher;
 use super::plan::{Arm, Kind, Mode, Output, Rule};
@@ -55,6 +60,8 @@ pub(super) enum Operator {
     Join(Box<Join>),
     /// A row pattern.
     Pattern(Box<Matcher>),
+    /// Group windows.
+    Group(Box<Grouped>),
 }
 
 impl Operator {
@@ -65,6 +72,7 @@ impl Operator {
             Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
             Kind::Join(plan) => Self::Join(Box::new(Join::new(plan))),
             Kind::Pattern(plan) => Self::Pattern(Box::new(Matcher::new(plan))),
+            Kind::Group(plan) => Self::Group(Box::new(Grouped::new((**plan).clone()))),
         }
     }
 
@@ -82,6 +90,9 @@ impl Operator {
             // A tick: time went on, and that was all.
             Self::Join(_) => Progress::Done,
             Self::Pattern(matcher) => matcher.on_record(input, record, context),
+            Self::Group(group) if input == 0 => group.on_record(record, context),
+            // A tick.
+            Self::Group(_) => Progress::Done,
         }
     }
 
@@ -92,6 +103,7 @@ impl Operator {
             Self::Query(_) => Progress::Done,
             Self::Join(join) => join.on_time(now, context),
             Self::Pattern(matcher) => matcher.on_time(now, context),
+            Self::Group(group) => group.on_time(now, context),
         }
     }
 
@@ -101,6 +113,7 @@ impl Operator {
             Self::Query(_) => Progress::Done,
             Self::Join(join) => join.resume(context),
             Self::Pattern(matcher) => matcher.resume(context),
+            Self::Group(group) => group.tell(context),
         }
     }
 
@@ -109,6 +122,7 @@ impl Operator {
         match (self, earlier) {
             (Self::Join(new), Self::Join(old)) => std::mem::swap(new, old),
             (Self::Pattern(new), Self::Pattern(old)) => new.take_over(old),
+            (Self::Group(new), Self::Group(old)) => new.take_over(old),
             // Queries have none.
             _ => {}
         }
@@ -120,6 +134,7 @@ impl Operator {
             Self::Query(_) => {}
             Self::Join(join) => join.save(out),
             Self::Pattern(matcher) => matcher.save(out),
+            Self::Group(group) => group.save(out),
         }
     }
 
@@ -132,6 +147,7 @@ impl Operator {
             Self::Query(_) => Ok(()),
             Self::Join(join) => join.restore(state),
             Self::Pattern(matcher) => matcher.restore(state),
+            Self::Group(group) => group.restore(state),
         }
     }
 
@@ -140,6 +156,7 @@ impl Operator {
         match self {
             Self::Query(_) | Self::Join(_) => {}
             Self::Pattern(matcher) => matcher.counters(report),
+            Self::Group(group) => group.counters(report),
         }
     }
 }
@@ -148,6 +165,8 @@ impl Operator {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct Due {
     stamp: Stamp,
+    /// When records of streams happen that come of it, unless a column says so.
+    happened: Nanos,
     /// What stands for the session's key and counts the results, if this is a time; a record has
     /// its session, and one count for all that it leads to.
     time: Option<(u32, u16)>,
@@ -159,7 +178,13 @@ impl Due {
     pub(super) fn to_record(header: &Header) -> Self {
         // A record that a time led to stands for it.
         let time = (header.feed == TIMER_FEED).then_some((0, 0));
-        Self { stamp: header.stamp(), time }
+        Self { stamp: header.stamp(), happened: header.ts_event, time }
+    }
+
+    /// To the end of a window of a key. What it leads to happened in the window: the last moment of
+    /// it, so that it is in that one of any longer windows that the rows were in.
+    pub(super) fn to_window(key: &[u64], end: Nanos) -> Self {
+        Self { happened: Nanos(end.0.saturating_sub(1)), ..Self::to_time(key, end) }
     }
 
     /// To a time that a key waited for: the end of a window, a deadline. The id is the same
@@ -177,7 +202,7 @@ impl Due {
             ts_recv: at,
             ..Stamp::default()
         };
-        Self { stamp, time: Some((mix(high) as u32, 0)) }
+        Self { stamp, happened: at, time: Some((mix(high) as u32, 0)) }
     }
 }
 
@@ -205,13 +230,22 @@ pub(super) struct Shared {
     result: RecordBuf,
     /// Derived records for which there was no room.
     pub(super) derived_dropped: u64,
+    /// The streams of late records that are read.
+    late: Vec<StreamId>,
+    /// The record at hand is among the late ones already.
+    pub(super) is_late_told: bool,
 }
 
 impl Shared {
     /// Room for derived records if any rule makes them, and in any case for what comes while the
-    /// stage has stopped.
-    pub(super) fn new(derives: bool) -> Self {
+    /// stage has stopped. `read` are the streams that rules read.
+    pub(super) fn new(derives: bool, read: &[StreamId]) -> Self {
+        let late: Vec<StreamId> =
+            read.iter().copied().filter(|stream| stream.0 & LATE != 0).collect();
+        let derives = derives || !late.is_empty();
         Self {
+            late,
+            is_late_told: false,
             machine: Machine::default(),
             queue: VecDeque::with_capacity(if derives { QUEUE_MAX } else { QUEUE_MIN }),
             result: RecordBuf::default(),
@@ -270,7 +304,8 @@ impl Context<'_> {
     #[inline]
     pub(super) fn emit(&mut self, output: &Output, due: &mut Due, row: &[u8], inputs: &[Value]) {
         let Shared { machine, result, .. } = self.shared;
-        fill(output, machine, due.stamp, row, inputs, result);
+        let ts_event = if output.is_action { due.stamp.ts_event } else { due.happened };
+        fill(output, machine, Stamp { ts_event, ..due.stamp }, row, inputs, result);
         let is_taken = self.own.acts_on(machine, row);
         if !output.is_action {
             // Records that a rule in shadow made would be seen by rules that are not.
@@ -311,6 +346,29 @@ impl Context<'_> {
             header.flags |= FLAG_DERIVED;
         }
         queue.push_back(result.clone());
+    }
+
+    /// The record at hand came too late for a window: whoever reads the late records of its stream
+    /// sees it, once.
+    pub(super) fn late(&mut self, record: &Record) {
+        let stream = StreamId(record.header.stream.0 | LATE);
+        let is_again = record.header.stream == stream || self.shared.is_late_told;
+        if is_again || !self.shared.late.contains(&stream) {
+            return;
+        }
+        self.shared.is_late_told = true;
+        self.shared.result.set(record);
+        if let Some(header) = self.shared.result.header_mut() {
+            header.stream = stream;
+        }
+        self.derive();
+    }
+
+    /// Nothing more will come of a derived stream with a time before `until`.
+    pub(super) fn punctuate(&mut self, stream: StreamId, until: Nanos) {
+        let stamp = Stamp { instrument: stream.0, ts_event: until, ..Stamp::default() };
+        self.shared.result.set(Tick::new(stamp, 0).as_record());
+        self.derive();
     }
 }
 

@@ -5,20 +5,20 @@
 //! stack; every statement and name knows its place in the text.
 
 mod declare;
-mod pattern;
-mod sequence;
-
 mod join;
+mod pattern;
+mod query;
+mod sequence;
 
 use std::ops::Range;
 
-use sqlparser::ast::{BinaryOperator, Expr, Ident, Select, SelectItem, SetExpr, Spanned};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, Spanned};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
-use super::ast::{Call, CreateRule, Insert, Name, RuleOption, Statement};
+use super::ast::{Call, CreateRule, Name, RuleOption, Statement};
 use crate::diagnostics::Diagnostics;
 
 /// Bytes of a rule file.
@@ -113,11 +113,13 @@ pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Placed> {
             diagnostics.push(places.bytes(one_too_many.span), title, label);
             continue;
         }
+        let (query, options) = query::split_options(piece);
         let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX);
         let mut reader = Reader {
-            parser: parser.with_tokens_with_locations(pattern::semantics_joined(piece)),
+            parser: parser.with_tokens_with_locations(pattern::semantics_joined(query)),
             places: &places,
             number,
+            tail: options,
         };
         match reader.statement() {
             Ok(statement) => {
@@ -188,6 +190,8 @@ struct Reader<'a> {
     places: &'a Places<'a>,
     /// Which statement of the file this is, from 1.
     number: usize,
+    /// The options at the end of a query.
+    tail: &'a [TokenWithSpan],
 }
 
 impl Reader<'_> {
@@ -199,20 +203,20 @@ impl Reader<'_> {
                 self.create_rule()?
             } else if self.word("STREAM") {
                 self.create_stream()?
+            } else if self.word("VIEW") {
+                self.create_view()?
             } else {
-                return Err(self.expected("`ACTION`, `RULE` or `STREAM`"));
+                return Err(self.expected("`ACTION`, `RULE`, `STREAM` or `VIEW`"));
             }
         } else if self.word("INSERT") {
             self.insert()?
         } else {
-            return Err(
-                self.expected("`CREATE ACTION`, `CREATE RULE`, `CREATE STREAM` or `INSERT INTO`")
-            );
+            return Err(self.expected(
+                "`CREATE ACTION`, `CREATE RULE`, `CREATE STREAM`, `CREATE VIEW` or `INSERT INTO`",
+            ));
         };
-        match self.parser.peek_token().token {
-            Token::EOF => Ok(statement),
-            _ => Err(self.expected("`;` or the end of the file")),
-        }
+        self.ended()?;
+        Ok(statement)
     }
 
     fn create_rule(&mut self) -> Parsed<Statement> {
@@ -294,91 +298,11 @@ impl Reader<'_> {
         Ok(Call { action, args })
     }
 
-    fn insert(&mut self) -> Parsed<Statement> {
-        if !self.word("INTO") {
-            return Err(self.expected("`INTO`"));
+    fn ended(&self) -> Parsed<()> {
+        match self.parser.peek_token().token {
+            Token::EOF => Ok(()),
+            _ => Err(self.expected("`;` or the end of the file")),
         }
-        let action = self.name("an action or a stream")?;
-        let mut columns = Vec::new();
-        if self.parser.consume_token(&Token::LParen) {
-            loop {
-                columns.push(self.name("a column of it")?);
-                if !self.parser.consume_token(&Token::Comma) {
-                    break;
-                }
-            }
-            self.token(&Token::RParen)?;
-        }
-        if self.has_word("MATCH_RECOGNIZE") {
-            return self.insert_match(action, columns);
-        }
-        let begin = self.here();
-        let query = self.parser.parse_query().map_err(|error| self.wrong(&error))?;
-        let span = begin.start..self.end().end;
-        let refuse = |what: &str| Wrong {
-            span: span.clone(),
-            title: format!("{what} has no meaning in a continuous query"),
-            label: "here".to_owned(),
-        };
-        if query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
-            return Err(refuse("ORDER BY, LIMIT or WITH"));
-        }
-        let SetExpr::Select(select) = *query.body else { return Err(refuse("this")) };
-        self.select(action, columns, *select, &span)
-    }
-
-    fn select(
-        &mut self,
-        action: Name,
-        columns: Vec<Name>,
-        select: Select,
-        span: &Range<usize>,
-    ) -> Parsed<Statement> {
-        let not_yet = |what: &str| Wrong {
-            span: span.clone(),
-            title: format!("{what} is not there yet"),
-            label: "in this query".to_owned(),
-        };
-        let is_grouped = !matches!(&select.group_by,
-            sqlparser::ast::GroupByExpr::Expressions(by, _) if by.is_empty());
-        if is_grouped || select.having.is_some() {
-            return Err(not_yet("GROUP BY"));
-        }
-        if select.distinct.is_some() {
-            return Err(not_yet("DISTINCT"));
-        }
-        let [from] = &select.from[..] else { return Err(not_yet("a FROM of several streams")) };
-        let join = self.joined_with(&from.joins, span)?;
-        let sqlparser::ast::TableFactor::Table { name, alias, .. } = &from.relation else {
-            return Err(not_yet("anything but a stream behind FROM"));
-        };
-        let stream = Name { text: joined(name), span: self.places.bytes(name.span()) };
-        let alias = alias.as_ref().map(|alias| self.ident(&alias.name));
-        let mut items = Vec::new();
-        for item in select.projection {
-            match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    items.push(expr);
-                }
-                _ => return Err(not_yet("`*`")),
-            }
-        }
-        for expr in items.iter().chain(&select.selection).chain(&select.qualify) {
-            self.bounded(expr, span)?;
-        }
-        let name = Name { text: format!("insert_{}", self.number), span: span.clone() };
-        Ok(Statement::Insert(Box::new(Insert {
-            name: Some(name),
-            action,
-            columns,
-            stream,
-            alias,
-            join,
-            select: items,
-            filter: select.selection,
-            qualify: select.qualify,
-            windows: select.named_window,
-        })))
     }
 
     fn options(&mut self) -> Parsed<Vec<RuleOption>> {
@@ -538,9 +462,4 @@ impl Reader<'_> {
         };
         Wrong { span, title, label }
     }
-}
-
-fn joined(name: &sqlparser::ast::ObjectName) -> String {
-    let parts = name.0.iter().map(|part| part.as_ident().map_or("", |ident| &ident.value));
-    parts.collect::<Vec<_>>().join(".")
 }

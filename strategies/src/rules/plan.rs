@@ -5,6 +5,7 @@
 
 mod arm;
 mod follow;
+mod group;
 mod guard;
 mod join;
 mod options;
@@ -12,6 +13,7 @@ mod output;
 mod pattern;
 mod pool;
 mod query;
+mod view;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -22,6 +24,7 @@ use corelane_feeds::schema::Schema;
 
 pub(super) use arm::Arm;
 pub use follow::CannotFollow;
+pub(super) use group::{BOUNDS, Emit, GroupPlan};
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
 pub(super) use pattern::{Formula, NavPlan, PatternPlan};
@@ -107,6 +110,7 @@ pub(super) enum Kind {
     Query(Box<QueryPlan>),
     Join(Box<JoinPlan>),
     Pattern(Box<PatternPlan>),
+    Group(Box<GroupPlan>),
 }
 
 impl Kind {
@@ -115,6 +119,7 @@ impl Kind {
             Self::Query(plan) => &plan.outputs,
             Self::Join(plan) => &plan.outputs[0],
             Self::Pattern(plan) => &plan.outputs,
+            Self::Group(plan) => std::slice::from_ref(&plan.output),
         }
     }
 
@@ -123,17 +128,14 @@ impl Kind {
         self.outputs().iter().filter(|output| output.is_action).count()
     }
 
-    /// Whether it makes records of streams.
-    pub(super) fn derives(&self) -> bool {
-        self.outputs().iter().any(|output| !output.is_action)
-    }
-
     /// What a record must be for it to matter to the rule at all.
     pub(super) fn guard(&self) -> Option<&Guard> {
         match self {
             Self::Query(plan) => plan.guard.as_ref(),
             Self::Join(_) => None,
             Self::Pattern(_) => None,
+            // Any record can be what windows waited for.
+            Self::Group(_) => None,
         }
     }
 
@@ -143,6 +145,7 @@ impl Kind {
             Self::Query(_) => false,
             Self::Join(_) => true,
             Self::Pattern(plan) => plan.is_timed,
+            Self::Group(_) => true,
         }
     }
 
@@ -151,6 +154,7 @@ impl Kind {
             Self::Query(plan) => plan.explain(pool, out),
             Self::Join(plan) => plan.explain(out),
             Self::Pattern(plan) => plan.explain(out),
+            Self::Group(plan) => plan.explain(out),
         }
     }
 }
@@ -201,7 +205,7 @@ impl RuleSet {
             let _noted = match statement {
                 Statement::Action(_) | Statement::Stream(_) => Ok(()),
                 Statement::Rule(rule) => planner.rule(rule),
-                Statement::Insert(insert) => planner.insert(insert),
+                Statement::Insert(insert) | Statement::View(insert) => planner.insert(insert),
                 Statement::MatchRule(rule) => planner.match_rule(rule),
                 Statement::InsertMatch(insert) => planner.insert_match(insert),
             };
@@ -249,6 +253,13 @@ impl RuleSet {
     /// How far records of a stream may lag behind its latest event time, nanoseconds.
     pub(super) fn lateness(&self, stream: StreamId) -> u64 {
         self.catalog.lateness(stream)
+    }
+
+    /// The streams that rules make.
+    pub(super) fn made(&self) -> Vec<StreamId> {
+        let outputs = self.rules.iter().flat_map(|rule| rule.kind.outputs());
+        let made = outputs.filter(|output| !output.is_action);
+        made.map(|output| output.schema.stream).collect()
     }
 
     /// The streams that any rule looks at.
@@ -301,6 +312,9 @@ impl Planner<'_> {
 
     fn stream(&mut self, name: &Name) -> Result<Stream, Noted> {
         if let Some(stream) = self.set.catalog.stream(&name.text) {
+            return Ok(stream);
+        }
+        if let Some(stream) = self.set.catalog.late(&name.text) {
             return Ok(stream);
         }
         let noted = self.wrong(name, format!("unknown stream `{}`", name.text), "no such stream");

@@ -14,6 +14,7 @@ use sqlparser::ast::{
 use super::catalog::{Column, Stream};
 use super::expr::{Arith, Call, Compare, Node, Typed};
 use super::parse::Places;
+use super::plan::BOUNDS;
 use super::types::Type;
 use super::windows::WindowPlans;
 use crate::diagnostics::{Diagnostics, nearest};
@@ -180,6 +181,13 @@ impl Resolver<'_> {
     fn column(&mut self, qualifier: Option<&str>, name: &str, span: Range<usize>) -> Resolved {
         if self.pattern.is_some() {
             return self.pattern_column(qualifier, name, span);
+        }
+        let is_group = self.windows.as_ref().is_some_and(|windows| windows.is_group);
+        let bounds = ["window_start", "window_end"];
+        let bound = bounds.iter().position(|bound| bound.eq_ignore_ascii_case(name));
+        if let (true, None, Some(aggregate)) = (is_group, qualifier, bound) {
+            let node = Node::Window { window: BOUNDS, aggregate };
+            return Ok(Typed::new(node, Type::Timestamp, span));
         }
         match self.scope.columns(qualifier, name).as_slice() {
             [column] => return Ok(Typed::new(Node::Column(*column), column.ty(), span)),

@@ -36,6 +36,8 @@ pub(super) struct WindowPlans {
     pub(super) named: Vec<(String, WindowSpec)>,
     /// Those found so far.
     pub(super) plans: Vec<WindowPlan>,
+    /// Aggregates are over groups: they name no window, and there is one plan for all.
+    pub(super) is_group: bool,
 }
 
 /// The expression without its place in the text: equal to every other of the same meaning.

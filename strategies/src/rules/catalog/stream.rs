@@ -9,7 +9,7 @@ use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::{HEADER_FIELDS, SqlType};
 use corelane_feeds::text::Format;
 
-use super::{Catalog, read_type, refuse_type};
+use super::{Action, Catalog, Stream, read_type, refuse_type};
 use crate::diagnostics::{Diagnostics, nearest};
 use crate::rules::ast::{CreateStream, Name, RuleOption};
 
@@ -24,6 +24,8 @@ pub struct DeclaredStream {
     pub declared: Declared,
     /// How its lines are written, if it says so.
     pub format: Option<Format>,
+    /// A query makes it, and nothing else adds to it.
+    pub is_view: bool,
 }
 
 impl DeclaredStream {
@@ -31,6 +33,12 @@ impl DeclaredStream {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.declared.schema.stream
+    }
+
+    /// As rules read it.
+    pub(in crate::rules) fn as_stream(&self) -> Stream {
+        let time = self.declared.time.and_then(|at| self.declared.columns.get(at));
+        Stream { schema: self.declared.schema, time: time.map(|column| column.field.name) }
     }
 
     /// How far its records may lag behind the latest event time, nanoseconds.
@@ -48,36 +56,92 @@ impl Catalog {
         diagnostics: &mut Diagnostics,
     ) {
         let name = create.name.text.to_ascii_lowercase();
-        let taken = if self.stream(&name).is_some() {
-            "a stream"
-        } else if self.action(&name).is_some() {
-            "an action"
-        } else {
-            ""
-        };
-        if !taken.is_empty() {
-            let title = format!("`{}` is the name of {taken} already", create.name.text);
-            diagnostics.push(create.name.span.clone(), title, "declared again");
+        if self.is_taken(&create.name, diagnostics) {
             return;
         }
         let Some(columns) = columns(create, diagnostics) else { return };
         let specs: Vec<ColumnSpec<'_>> = columns.iter().map(Spec::of).collect();
-        let declared = match Declared::new(self.streams.len() as u16, &name, &specs) {
-            Ok(declared) => declared,
-            Err(error) => {
-                let title = match error {
-                    DeclareError::TooManyStreams => "too many streams".to_owned(),
-                    _ => format!("the stream `{}` is too wide", create.name.text),
-                };
-                diagnostics.push(create.name.span.clone(), title, error.to_string());
-                return;
-            }
-        };
-        let mut stream = DeclaredStream { declared, format: None };
+        let declared = self.declare_columns(&create.name, &name, &specs, diagnostics);
+        let Some(declared) = declared else { return };
+        let mut stream = DeclaredStream { declared, format: None, is_view: false };
         create.options.iter().for_each(|option| set(&mut stream, option, diagnostics));
         // Even with a mistake, which was noted: the rules on it are then looked at all the same.
         self.streams.push(Arc::new(stream));
     }
+}
+
+impl Catalog {
+    /// Adds a view of these columns, whose records may be so late.
+    pub(in crate::rules) fn declare_view(
+        &mut self,
+        name: &Name,
+        columns: &[(Name, SqlType)],
+        lateness_ns: u64,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Action> {
+        if self.is_taken(name, diagnostics) {
+            return None;
+        }
+        let names: Vec<String> =
+            columns.iter().map(|(name, _)| name.text.to_ascii_lowercase()).collect();
+        for (at, (place, _)) in columns.iter().enumerate() {
+            let others = names[..at].iter().map(String::as_str);
+            if let Some(label) = unfit(&names[at], others) {
+                let title = format!("a column cannot be called `{}`", names[at]);
+                diagnostics.push(place.span.clone(), title, label);
+                return None;
+            }
+        }
+        let specs: Vec<ColumnSpec<'_>> =
+            names.iter().zip(columns).map(|(name, (_, sql))| ColumnSpec::new(name, *sql)).collect();
+        let lower = name.text.to_ascii_lowercase();
+        let declared = self.declare_columns(name, &lower, &specs, diagnostics)?;
+        let schema = declared.schema;
+        let declared = Declared { lateness_ns, ..declared };
+        self.streams.push(Arc::new(DeclaredStream { declared, format: None, is_view: true }));
+        Some(Action { schema })
+    }
+
+    fn is_taken(&self, name: &Name, diagnostics: &mut Diagnostics) -> bool {
+        let taken = if self.stream(&name.text).is_some() {
+            "a stream"
+        } else if self.action(&name.text).is_some() {
+            "an action"
+        } else {
+            return false;
+        };
+        let title = format!("`{}` is the name of {taken} already", name.text);
+        diagnostics.push(name.span.clone(), title, "declared again");
+        true
+    }
+
+    fn declare_columns(
+        &self,
+        place: &Name,
+        name: &str,
+        specs: &[ColumnSpec<'_>],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Declared> {
+        let error = match Declared::new(self.streams.len() as u16, name, specs) {
+            Ok(declared) => return Some(declared),
+            Err(error) => error,
+        };
+        let title = match error {
+            DeclareError::TooManyStreams => "too many streams".to_owned(),
+            _ => format!("the stream `{}` is too wide", place.text),
+        };
+        diagnostics.push(place.span.clone(), title, error.to_string());
+        None
+    }
+}
+
+/// Why a column cannot be called so.
+fn unfit<'a>(name: &str, mut others: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+    if HEADER_FIELDS.iter().any(|field| field.name == name) {
+        return Some("every stream has it");
+    }
+    let is_taken = others.any(|other| other == name);
+    (is_taken || name.starts_with('_') || name.contains('.')).then_some("taken, or begins with `_`")
 }
 
 /// A column with its name in lower case.
@@ -99,11 +163,9 @@ fn columns(create: &CreateStream, diagnostics: &mut Diagnostics) -> Option<Vec<S
     let mut columns: Vec<Spec> = Vec::new();
     for column in &create.columns {
         let name = column.name.text.to_ascii_lowercase();
-        let is_header = HEADER_FIELDS.iter().any(|field| field.name == name);
-        let is_taken = is_header || columns.iter().any(|column| column.name == name);
-        if is_taken || name.starts_with('_') || name.contains('.') {
+        let others = columns.iter().map(|column| column.name.as_str());
+        if let Some(label) = unfit(&name, others) {
             let title = format!("a column cannot be called `{name}`");
-            let label = if is_header { "every stream has it" } else { "taken, or begins with `_`" };
             diagnostics.push(column.name.span.clone(), title, label);
             continue;
         }

@@ -153,6 +153,12 @@ impl Groups {
         BOUNDS + self.plan.readings.len()
     }
 
+    /// Whether the state of others can be taken over.
+    #[must_use]
+    pub(in crate::rules) fn is_like(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+
     /// The key of the result that was given last.
     #[must_use]
     pub fn key(&self) -> &[u64] {

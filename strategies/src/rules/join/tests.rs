@@ -17,7 +17,8 @@ type Event = (usize, usize, u64);
 
 fn record(seq: u64, (side, symbol, second): Event) -> RecordBuf {
     let ts_event = Nanos(second * SECOND);
-    let stamp = Stamp { seq: Seq(seq), ts_event, ..Stamp::default() };
+    // Two feeds: what one brings would be in order.
+    let stamp = Stamp { feed: side as u8, seq: Seq(seq), ts_event, ..Stamp::default() };
     if side == 0 {
         let mut trade = itch::Trade::new(stamp, b'B');
         trade.symbol = Char::new(SYMBOLS[symbol]);
@@ -133,8 +134,10 @@ proptest! {
             }
             run(&set, &mut chain, record(seq, *event).record().unwrap(), &mut found);
         }
-        let stamp = Stamp { ts_event: Nanos(1_000 * SECOND), ..Stamp::default() };
-        run(&set, &mut chain, sys::Tick::new(stamp, 0).as_record(), &mut found);
+        for feed in [0, 1] {
+            let stamp = Stamp { feed, ts_event: Nanos(1_000 * SECOND), ..Stamp::default() };
+            run(&set, &mut chain, sys::Tick::new(stamp, 0).as_record(), &mut found);
+        }
         let mut expected = naive(kind, &events, low, high);
         found.sort_unstable();
         expected.sort_unstable();

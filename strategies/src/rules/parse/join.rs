@@ -5,7 +5,8 @@ use std::ops::Range;
 use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Spanned, TableFactor};
 use sqlparser::tokenizer::Token;
 
-use super::{Parsed, Reader, Wrong, joined};
+use super::query::joined;
+use super::{Parsed, Reader, Wrong};
 use crate::rules::ast::{JoinClause, Name};
 use crate::rules::join::JoinKind;
 

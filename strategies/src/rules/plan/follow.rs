@@ -37,7 +37,9 @@ impl RuleSet {
     /// If a run that began with the earlier set cannot go on with this one.
     pub fn follow(&mut self, earlier: &RuleSet) -> Result<(), CannotFollow> {
         let declared = |set: &RuleSet| -> Vec<&'static Schema> {
-            let streams = set.declared_streams().iter().map(|stream| stream.declared.schema);
+            // Views are made and read within.
+            let streams = set.declared_streams().iter().filter(|stream| !stream.is_view);
+            let streams = streams.map(|stream| stream.declared.schema);
             set.declared().iter().copied().chain(streams).collect()
         };
         let (new, old) = (declared(self), declared(earlier));

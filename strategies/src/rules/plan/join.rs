@@ -244,11 +244,21 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// If a mistake was noted.
-    pub(super) fn join_insert(&mut self, insert: &Insert, join: &JoinClause) -> Result<(), Noted> {
-        let anonymous = Name { text: "insert".to_owned(), span: insert.action.span.clone() };
-        let place = insert.name.as_ref().unwrap_or(&anonymous);
-        let name = self.free(place)?;
-        let action = self.target(&insert.action);
+    pub(super) fn join_insert(
+        &mut self,
+        name: &'static str,
+        insert: &Insert,
+        join: &JoinClause,
+        options: &Options,
+    ) -> Result<(), Noted> {
+        self.no_groups(options)?;
+        if let Some(by) = insert.group.first() {
+            let span = self.places.of(by);
+            let title = "groups of a join are not there yet".to_owned();
+            let here = Name { text: String::new(), span };
+            return Err(self.wrong(&here, title, "make the join a view, and group that"));
+        }
+        let known = if insert.is_view { Ok(()) } else { self.target(&insert.action).map(drop) };
         let (sides, scope) = self.join_scope((&insert.stream, insert.alias.as_ref()), join)?;
         let shown = match join.kind {
             JoinKind::Semi | JoinKind::Anti => Scope { sources: scope.sources[..1].to_vec() },
@@ -264,7 +274,15 @@ impl Planner<'_> {
             let label = "INSERT INTO a stream first, and look at that";
             return Err(self.wrong(&Name { text: String::new(), span }, title, label));
         }
-        let (action, filter, values) = (action?, filter?, values?);
+        let (filter, values) = (filter?, values?);
+        known?;
+        let lateness = sides.streams.map(|stream| self.set.lateness(stream.schema.stream));
+        let action = if insert.is_view {
+            self.view(insert, &values, lateness[0].max(lateness[1]))?
+        } else {
+            self.target(&insert.action)?
+        };
+        let columns = if insert.is_view { &[][..] } else { &insert.columns };
         let reads = sides.streams.map(|stream| stream.schema.stream);
         self.acyclic(&insert.action, &reads, action)?;
         let mut outputs: [Vec<Output>; 3] = Default::default();
@@ -274,10 +292,9 @@ impl Planner<'_> {
                 None => value.clone(),
             });
             let seen = seen.collect();
-            output.push(self.output(&insert.action, action, &insert.columns, seen)?);
+            output.push(self.output(&insert.action, action, columns, seen)?);
         }
-        let options = Options::default();
-        let named = Named { name, options: &options };
+        let named = Named { name, options };
         self.join(&named, join, &sides, &scope, filter.as_ref(), outputs)
     }
 

@@ -1,6 +1,6 @@
 //! `WITH (...)` of a rule.
 
-use super::{Budget, Mode, Planner};
+use super::{Budget, Emit, Mode, Planner};
 use crate::diagnostics::nearest;
 use crate::rules::ast::{Name, RuleOption};
 use crate::rules::resolve::Noted;
@@ -22,6 +22,15 @@ pub(super) struct Options {
     /// The rule that a challenger stands against, and the share of keys that it acts on.
     pub(super) against: Option<Name>,
     pub(super) share: Option<f64>,
+    pub(super) emit: Emit,
+    /// How much longer than their streams' watermark windows stay open, nanoseconds.
+    pub(super) lateness: u64,
+    /// Panes of group windows.
+    pub(super) windows_max: Option<usize>,
+    /// What a query is called.
+    pub(super) name: Option<Name>,
+    /// An option that only queries of groups have, if there is one.
+    of_groups: Option<Name>,
 }
 
 impl Default for Options {
@@ -35,21 +44,30 @@ impl Default for Options {
             budget: None,
             against: None,
             share: None,
+            emit: Emit::Close,
+            lateness: 0,
+            windows_max: None,
+            name: None,
+            of_groups: None,
         }
     }
 }
 
 /// Every option, and what its values are.
-const OPTIONS: [(&str, &str); 10] = [
+const OPTIONS: [(&str, &str); 14] = [
     ("mode", "'live', 'shadow' and 'challenger' are"),
     ("against", "the name of a rule is"),
     ("share", "a number above 0 and at most 1 is"),
-    ("budget", "a time as '5us' is: ns, us and ms are known"),
+    ("budget", "a time as '5us' is: ns, us, ms, s, min and h are known"),
     ("over_budget", "'count' and 'suspend' are"),
     ("keys_max", "a whole number from 1 is"),
     ("rows_max", "a whole number from 1 is"),
     ("runs_max", "a whole number from 1 is"),
     ("timeouts", "'drop' and 'emit' are"),
+    ("windows_max", "a whole number from 1 is"),
+    ("emit", "'close' and 'change' are"),
+    ("lateness", "a time as '2s' is: ns, us, ms, s, min and h are known"),
+    ("name", "the name of a query is"),
     ("version", "a whole number from 1 is"),
 ];
 
@@ -61,6 +79,9 @@ fn read_time(text: &str) -> Option<u64> {
         "ns" => 1,
         "us" => 1_000,
         "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(scale).filter(|ns| *ns > 0)
@@ -87,6 +108,16 @@ impl Options {
                 let ns = self.budget.map_or(u64::MAX, |budget| budget.ns);
                 self.budget = Some(Budget { ns, suspends });
             }
+            "emit" => {
+                let all = [("close", Emit::Close), ("change", Emit::Change)];
+                self.emit = all.into_iter().find(|(name, _)| *name == text)?.1;
+            }
+            "lateness" => {
+                let none = matches!(text, "0" | "0s").then_some(0);
+                self.lateness = none.or_else(|| read_time(text)).filter(|ns| *ns < 1 << 58)?;
+            }
+            "windows_max" => self.windows_max = Some(number()?),
+            "name" => self.name = Some(value.clone()),
             "keys_max" => self.keys_max = number()?,
             "rows_max" => self.rows_max = Some(number()?),
             "runs_max" => self.runs_max = Some(number()?),
@@ -117,11 +148,24 @@ impl Planner<'_> {
                 });
                 return Err(noted);
             };
+            if ["emit", "lateness", "windows_max"].contains(&name.as_str()) {
+                read.of_groups = Some(key.clone());
+            }
             if read.read(&name, value).is_none() {
                 let title = format!("`{}` is no value of `{name}`", value.text);
                 return Err(self.wrong(value, title, values));
             }
         }
         Ok(read)
+    }
+
+    /// Notes a mistake if there are options that only queries of groups have.
+    ///
+    /// # Errors
+    /// If there are.
+    pub(super) fn no_groups(&mut self, options: &Options) -> Result<(), Noted> {
+        let Some(key) = &options.of_groups else { return Ok(()) };
+        let title = format!("`{}` goes with GROUP BY", key.text);
+        Err(self.wrong(key, title, "there are no groups here"))
     }
 }

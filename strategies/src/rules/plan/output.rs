@@ -54,6 +54,10 @@ impl Planner<'_> {
         if let Some(target) = self.set.catalog.target(&name.text) {
             return Ok(target);
         }
+        if self.set.catalog.is_view(&name.text) {
+            let title = format!("`{}` is a view", name.text);
+            return Err(self.wrong(name, title, "its query alone adds to it"));
+        }
         if self.set.catalog.stream(&name.text).is_some() {
             let title = format!("`{}` comes from feeds and books alone", name.text);
             return Err(self.wrong(name, title, "no rule can add to it"));

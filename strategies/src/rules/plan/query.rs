@@ -75,6 +75,11 @@ impl Planner<'_> {
         let options = self.options(&rule.options);
         let stream = self.stream(&rule.stream)?;
         let (name, options) = (name?, options?);
+        self.no_groups(&options)?;
+        if let Some(other) = &options.name {
+            let title = "a rule has a name already".to_owned();
+            return Err(self.wrong(other, title, "another one"));
+        }
         let mut plans = WindowPlans::default();
         let mut resolver = self.resolver(stream, &rule.stream, rule.alias.as_ref());
         plans.partition = resolver.partition(&rule.partition)?;
@@ -107,13 +112,22 @@ impl Planner<'_> {
     /// # Errors
     /// If a mistake was noted.
     pub(super) fn insert(&mut self, insert: &Insert) -> Result<(), Noted> {
-        if let Some(join) = &insert.join {
-            return self.join_insert(insert, join);
-        }
-        let anonymous = Name { text: "insert".to_owned(), span: insert.action.span.clone() };
-        let rule_name = insert.name.as_ref().unwrap_or(&anonymous);
+        let options = self.options(&insert.options)?;
+        let rule_name = match (&options.name, &insert.name) {
+            (Some(name), _) => name,
+            (None, Some(name)) if !insert.is_view => name,
+            _ => &insert.action,
+        };
         let name = self.free(rule_name)?;
-        let action = self.target(&insert.action);
+        self.arm(rule_name, &options, &[])?;
+        if let Some(join) = &insert.join {
+            return self.join_insert(name, insert, join, &options);
+        }
+        if !insert.group.is_empty() {
+            return self.grouped(name, insert, &options);
+        }
+        self.no_groups(&options)?;
+        let known = if insert.is_view { Ok(()) } else { self.target(&insert.action).map(drop) };
         let stream = self.stream(&insert.stream)?;
         let mut plans = WindowPlans::default();
         for window in &insert.windows {
@@ -133,12 +147,13 @@ impl Planner<'_> {
         let qualify = insert.qualify.as_ref().map(|expr| resolver.condition(expr)).transpose();
         let values: Result<Vec<Typed>, Noted> =
             insert.select.iter().map(|expr| resolver.expr(expr)).collect();
-        let (action, filter, qualify, values) = (action?, filter?, qualify?, values?);
-        self.acyclic(&insert.action, &[stream.schema.stream], action)?;
-        let output = self.output(&insert.action, action, &insert.columns, values)?;
+        let (filter, qualify, values) = (filter?, qualify?, values?);
+        known?;
+        let lateness = self.set.lateness(stream.schema.stream);
+        let output = self.destination(insert, stream, values, lateness)?;
         let (windows, outputs) = (plans.plans, vec![output]);
         let parts = Parts { stream, filter, windows, condition: qualify, outputs };
-        self.query(name, rule_name, &Options::default(), parts)
+        self.query(name, rule_name, &options, parts)
     }
 
     fn query(
