@@ -208,8 +208,10 @@ impl Ours {
     pub fn end(&mut self, shift_ms: u64) -> anyhow::Result<()> {
         let ts_ms = self.events.list.last().context("no events")?.ts_ms + shift_ms + AFTER_MS;
         let event = Event { ts_ms, key: self.events.keys, value: 0, kind: 0 };
-        for maker in &mut self.makers {
+        for (maker, streams) in self.makers.iter_mut().zip(0..) {
             self.seq += 1;
+            // Far from that of the other stream too, so that they do not meet.
+            let ts_ms = ts_ms + streams * AFTER_MS;
             if let Some(record) = maker.make(&event, &self.symbols, self.seq, ts_ms).record() {
                 self.shard.record(record);
             }

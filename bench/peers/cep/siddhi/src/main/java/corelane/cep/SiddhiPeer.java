@@ -10,12 +10,12 @@ import java.util.Map;
 
 /**
  * Siddhi: events as object arrays through an input handler, one by one, in playback (event time);
- * synchronous, so one thread; statistics are off.
+ * synchronous, so one thread; without statistics.
  */
 public final class SiddhiPeer implements Peer {
     private static final String HEAD =
         """
-        @app:name('peer') @app:playback @app:statistics(enable='false')
+        @app:name('peer') @app:playback
         define stream Left (ts long, key long, value long, kind int, symbol string);
         define stream Right (ts long, key long, value long, kind int, symbol string);
         """;
