@@ -84,14 +84,10 @@ fn check(query: Query, count: usize, passes: u64) {
     assert_eq!(ours.results(), expected, "{query:?}");
 }
 
-/// Those that the rule language has not got yet are refused.
 #[test]
-fn queries_are_understood_or_refused() {
+fn sums_patterns_and_joins_are_as_expected() {
     for query in [Query::Tumble, Query::Pattern, Query::Join] {
-        let events = Events::generate(query, 70);
-        if Ours::new(query, &events).is_ok() {
-            check(query, 140_000, 2);
-        }
+        check(query, 140_000, 2);
     }
 }
 

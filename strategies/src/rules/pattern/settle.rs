@@ -3,6 +3,8 @@
 //! Invariant: matches of a key are reported in the order in which they begin, and none that a
 //! match before it makes the search skip.
 
+use std::ops::Range;
+
 use super::arena::{NO_VAR, NONE};
 use super::engine::Patterns;
 use super::program::{To, Wait};
@@ -302,7 +304,7 @@ impl Patterns {
             slot.covered = slot.covered.max(end);
             slot.resume = slot.resume.max(resume);
             self.drop_attempt(at);
-            self.skip(attempt.key);
+            self.skip(attempt.key, attempt.seq + 1..resume);
             return;
         }
         self.keys.slots[key].done |= self.spec.start == Start::Once;
@@ -313,16 +315,19 @@ impl Patterns {
         self.drop_attempt(at);
     }
 
-    /// Drops attempts that begin before the row where the search goes on.
-    fn skip(&mut self, key: u32) {
+    /// Drops attempts that begin behind the first row of a match and before the row where the
+    /// search goes on after it. One that began before the match may still come to its own.
+    fn skip(&mut self, key: u32, begun: Range<u64>) {
         if self.spec.mode == Mode::All || self.spec.start != Start::EveryRow {
             return;
         }
-        let slot = &self.keys.slots[key as usize];
-        let (resume, mut at) = (slot.resume, slot.first);
-        while at != NONE && self.runs.attempts[at as usize].seq < resume {
-            self.drop_attempt(at);
-            at = self.keys.slots[key as usize].first;
+        let mut at = self.keys.slots[key as usize].first;
+        while at != NONE && self.runs.attempts[at as usize].seq < begun.end {
+            let attempt = self.runs.attempts[at as usize];
+            if begun.contains(&attempt.seq) {
+                self.drop_attempt(at);
+            }
+            at = self.after(key, at, attempt.number);
         }
     }
 

@@ -188,6 +188,27 @@ impl Naive<'_> {
         }
         seen
     }
+
+    /// Of every row the way that ends first, the preferred one of those. A way without rows ends
+    /// at the row too.
+    fn firsts(&mut self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for start in 0..self.rows.len() {
+            self.start = start;
+            let mut first: Option<Bound> = None;
+            self.ways(&self.spec.pattern, false, start, &mut Vec::new(), &mut |_, bound| {
+                if first.as_ref().is_none_or(|first| bound.len().max(1) < first.len()) {
+                    first = Some(bound.clone());
+                }
+                false
+            });
+            let Some(first) = first else { continue };
+            let rows =
+                first.iter().map(|&(at, var, excluded)| (at as u64, var, excluded)).collect();
+            seen.push((Kind::Match, 0, rows));
+        }
+        seen
+    }
 }
 
 fn orders(count: usize) -> Vec<Vec<usize>> {
@@ -339,6 +360,26 @@ proptest! {
             recorder.seen.sort_by(|a, b| a.2.cmp(&b.2));
             all.sort_by(|a, b| a.2.cmp(&b.2));
             prop_assert_eq!(recorder.seen, all);
+        }
+    }
+
+    /// Whatever other attempts come to. What `$` ends is known at the end alone, so it is left out.
+    #[test]
+    fn every_row_leads_to_the_match_that_ends_first(
+        pattern in prop_oneof![node(), plain()], rows in rows(), dependent: bool,
+    ) {
+        if format!("{pattern:?}").contains("End") {
+            return Ok(());
+        }
+        let (mode, skip) = (Mode::First, Skip::ToNextRow);
+        let spec = Spec { skip, mode, ..spec_of(pattern) };
+        if let Some(mut recorder) = run(&spec, &rows, dependent) {
+            let mut naive = Naive { rows: &rows, spec: &spec, start: 0, dependent };
+            let mut firsts = naive.firsts();
+            firsts.sort_by(|a, b| a.2.cmp(&b.2));
+            recorder.seen.iter_mut().for_each(|seen| seen.1 = 0);
+            recorder.seen.sort_by(|a, b| a.2.cmp(&b.2));
+            prop_assert_eq!(recorder.seen, firsts);
         }
     }
 }
