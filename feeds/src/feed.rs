@@ -206,15 +206,17 @@ impl Feed {
             self.counters.bad_framing += 1;
             return;
         };
-        self.arrive(&place, ts_recv, sink);
-        match self.sequencer.verdict(&place) {
-            // A stream has no suspects.
-            Verdict::Drop | Verdict::Suspect { .. } => return,
-            Verdict::Deliver { .. } => {}
-            Verdict::Ahead => self.give_up(seq.0, ts_recv, sink),
+        if !self.sequencer.follow(&place) {
+            self.arrive(&place, ts_recv, sink);
+            match self.sequencer.verdict(&place) {
+                // A stream has no suspects.
+                Verdict::Drop | Verdict::Suspect { .. } => return,
+                Verdict::Deliver { .. } => {}
+                Verdict::Ahead => self.give_up(seq.0, ts_recv, sink),
+            }
+            self.sequencer.delivered(&place, place.end());
         }
-        self.decode(seq.0, ts_recv, message, sink);
-        self.sequencer.delivered(&place, place.end());
+        self.deliver_each(seq.0, 0, ts_recv, std::iter::once(message), sink);
     }
 
     /// The transport said that the session is over (SoupBinTCP, end of a file).
@@ -438,12 +440,12 @@ impl Feed {
             Transport::IexTp => {
                 let Ok(segment) = iextp::Segment::parse(payload) else { return };
                 let messages = segment.messages().map_while(Result::ok);
-                self.deliver_each(place, skip, ts_recv, messages, sink)
+                self.deliver_each(place.seq(), skip, ts_recv, messages, sink)
             }
             _ => {
                 let Ok(packet) = moldudp64::Packet::parse(payload) else { return };
                 let messages = packet.messages().map_while(Result::ok);
-                self.deliver_each(place, skip, ts_recv, messages, sink)
+                self.deliver_each(place.seq(), skip, ts_recv, messages, sink)
             }
         };
         if next < place.end() {
@@ -453,47 +455,45 @@ impl Feed {
         self.sequencer.delivered(place, next);
     }
 
+    /// Decodes messages that begin at `first`, the first `skip` left out; the sequence behind them.
     #[inline]
     fn deliver_each<'a>(
         &mut self,
-        place: &Place,
+        first: u64,
         skip: u64,
         ts_recv: Nanos,
         messages: impl Iterator<Item = &'a [u8]>,
         sink: &mut impl RecordSink,
     ) -> u64 {
-        let mut seq = place.seq();
-        let first = seq + skip;
-        for message in messages {
-            if seq >= first {
-                self.decode(seq, ts_recv, message, sink);
-            }
-            seq += 1;
-        }
-        seq
-    }
-
-    #[inline]
-    fn decode(&mut self, seq: u64, ts_recv: Nanos, message: &[u8], sink: &mut impl RecordSink) {
-        let mut stamp = Stamp { feed: self.feed, seq: Seq(seq), ts_recv, ..Stamp::default() };
-        if self.after_gap {
-            stamp.flags = FLAG_AFTER_GAP;
-        }
-        self.counters.messages += 1;
-        sink.message(Seq(seq), message);
-        let (records, ts_event) = (&mut self.counters.records, &mut self.ts_event);
-        let after_gap = &mut self.after_gap;
-        let mut counted = |record: &Record| {
-            // Only a record tells of the gap: a message that gives none leaves that to the next.
-            *after_gap = false;
-            *records += 1;
-            *ts_event = record.header.ts_event;
-            sink.record(record);
-        };
+        let mut out = Counted::new(self.feed, ts_recv, self.after_gap, self.ts_event, sink);
+        let mut seq = first;
+        let known_end = first + skip;
+        // One loop for each decoder: which one it is does not change between messages.
         match &mut self.decoder {
-            Decoder::Itch(itch) => itch.message(message, stamp, &mut counted),
-            Decoder::Iex(iex) => iex.message(message, stamp, &mut counted),
+            Decoder::Itch(itch) => {
+                for message in messages {
+                    if seq >= known_end {
+                        let stamp = out.message(seq, message);
+                        itch.message(message, stamp, &mut out);
+                    }
+                    seq += 1;
+                }
+            }
+            Decoder::Iex(iex) => {
+                for message in messages {
+                    if seq >= known_end {
+                        let stamp = out.message(seq, message);
+                        iex.message(message, stamp, &mut out);
+                    }
+                    seq += 1;
+                }
+            }
         }
+        let Counted { records, after_gap, ts_event, .. } = out;
+        self.counters.records += records;
+        self.counters.messages += seq.saturating_sub(known_end);
+        (self.after_gap, self.ts_event) = (after_gap, ts_event);
+        seq
     }
 
     /// A stamp for a record of the transport's own: it happens when the last message happened.
@@ -508,7 +508,46 @@ impl Feed {
     }
 }
 
+/// Stamps messages, counts their records and passes them on: what changes with every message lies
+/// here, and is added up once per packet.
+struct Counted<'a, S> {
+    stamp: Stamp,
+    records: u64,
+    after_gap: bool,
+    ts_event: Nanos,
+    sink: &'a mut S,
+}
+
+impl<'a, S: RecordSink> Counted<'a, S> {
+    #[inline]
+    fn new(feed: u8, ts_recv: Nanos, after_gap: bool, ts_event: Nanos, sink: &'a mut S) -> Self {
+        let stamp = Stamp { feed, ts_recv, ..Stamp::default() };
+        Self { stamp, records: 0, after_gap, ts_event, sink }
+    }
+
+    /// The stamp of the next message's records.
+    #[inline]
+    fn message(&mut self, seq: u64, message: &[u8]) -> Stamp {
+        let seq = Seq(seq);
+        self.sink.message(seq, message);
+        let flags = if self.after_gap { FLAG_AFTER_GAP } else { 0 };
+        Stamp { seq, flags, ..self.stamp }
+    }
+}
+
+impl<S: RecordSink> RecordSink for Counted<'_, S> {
+    #[inline]
+    fn record(&mut self, record: &Record) {
+        // Only a record tells of the gap: a message that gives none leaves that to the next.
+        self.after_gap = false;
+        self.records += 1;
+        self.ts_event = record.header.ts_event;
+        self.sink.record(record);
+    }
+}
+
 /// A name padded with blanks.
+#[inline]
 fn padded(name: &[u8; 10]) -> [u8; SESSION_BYTES] {
     let mut padded = [b' '; SESSION_BYTES];
     padded[..10].copy_from_slice(name);

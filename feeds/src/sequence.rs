@@ -220,6 +220,29 @@ impl Sequencer {
         self.arrive_oddly(place, index)
     }
 
+    /// Notes a packet that is all that [`Sequencer::arrive`], [`Sequencer::verdict`] and
+    /// [`Sequencer::delivered`] would find it to be: the next one in sequence. False, and nothing
+    /// noted, if it is not.
+    #[inline]
+    pub fn follow(&mut self, place: &Place) -> bool {
+        let index = self.index(place);
+        let Some(current) = &mut self.current else { return false };
+        let line = &mut self.lines[index];
+        let follows = place.seq == current.next
+            && place.seq == line.next
+            && current.name == place.session
+            && line.session == Some(place.session)
+            && line.generation == current.generation
+            && !self.has_runs
+            && !current.opening;
+        if follows {
+            self.line_counters[index].packets += 1;
+            line.proceed(place);
+            current.next = place.end;
+        }
+        follows
+    }
+
     /// A packet that is not simply its line's next, or that may end a run.
     #[cold]
     fn arrive_oddly(&mut self, place: &Place, index: usize) -> bool {
