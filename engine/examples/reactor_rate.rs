@@ -42,19 +42,17 @@ fn main() {
     let cpus = affinity::allowed().expect("an affinity");
     let (near, far) = (cpus[0], cpus[cpus.len() - 1]);
     affinity::pin(near).expect("pinning");
-    println!("{:8}{:>6}{:>14}{:>14}{:>12}", "", "gro", "sent/s", "received/s", "dropped");
+    println!("{:8}{:>14}{:>14}{:>12}", "", "sent/s", "received/s", "dropped");
     for backend in [BackendKind::Socket, BackendKind::Uring] {
-        for gro in [false, true] {
-            measure(backend, gro, far, Duration::from_secs(seconds));
-        }
+        measure(backend, far, Duration::from_secs(seconds));
     }
 }
 
-fn measure(backend: BackendKind, gro: bool, sender: usize, time: Duration) {
+fn measure(backend: BackendKind, sender: usize, time: Duration) {
     let group = SocketSpec::new((Ipv4Addr::new(239, 77, 10, 1), 0).into());
     let interface = Some(Interface::Address(Ipv4Addr::LOCALHOST));
     let sockets = vec![SocketSpec { interface, ..group }];
-    let spec = ReactorSpec { sockets, backend, gro, ..ReactorSpec::default() };
+    let spec = ReactorSpec { sockets, backend, ..ReactorSpec::default() };
     let mut reactor = Reactor::open(&spec).expect("a reactor");
     let to = reactor.sockets()[0].local;
     let stop = Arc::new(AtomicBool::new(false));
@@ -71,9 +69,8 @@ fn measure(backend: BackendKind, gro: bool, sender: usize, time: Duration) {
     reactor.refresh_drops();
     let rate = |count: u64| count as f64 / time.as_secs_f64();
     println!(
-        "{:8}{:>6}{:>14.0}{:>14.0}{:>12}   sum {:x}",
+        "{:8}{:>14.0}{:>14.0}{:>12}   sum {:x}",
         backend.to_string(),
-        gro,
         rate(sent),
         rate(sum.datagrams),
         reactor.counters().kernel_drops,

@@ -19,8 +19,6 @@ pub(super) struct Control {
     pub(super) ts_kernel: Option<Nanos>,
     /// Datagrams that its socket dropped so far (SO_RXQ_OVFL).
     pub(super) dropped: Option<u32>,
-    /// Size of the datagrams that were coalesced into this one (UDP_GRO); the last may be shorter.
-    pub(super) segment_bytes: Option<usize>,
 }
 
 /// Walks the control messages; unknown ones are passed over.
@@ -38,10 +36,6 @@ pub(super) fn parse(mut rest: &[u8]) -> Control {
         match (level, kind) {
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => control.ts_kernel = timespec(data),
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => control.dropped = word4(data, 0),
-            (libc::SOL_UDP, libc::UDP_GRO) => {
-                control.segment_bytes =
-                    word4(data, 0).map(|bytes| bytes as usize).filter(|&bytes| bytes > 0);
-            }
             _ => {}
         }
         rest = rest.get(length.next_multiple_of(8)..).unwrap_or_default();
@@ -83,18 +77,14 @@ mod tests {
         time.extend(42u64.to_ne_bytes());
         let mut all = message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &7u32.to_ne_bytes());
         all.extend(message(libc::SOL_IP, 99, b"unknown"));
-        all.extend(message(libc::SOL_UDP, libc::UDP_GRO, &1_200u32.to_ne_bytes()));
         all.extend(message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &time));
         all
     }
 
     #[test]
     fn finds_each_kind_among_unknown_ones() {
-        let expected = Control {
-            ts_kernel: Some(Nanos(1_700_000_000_000_000_042)),
-            dropped: Some(7),
-            segment_bytes: Some(1_200),
-        };
+        let expected =
+            Control { ts_kernel: Some(Nanos(1_700_000_000_000_000_042)), dropped: Some(7) };
         assert_eq!(parse(&sample()), expected);
     }
 
@@ -111,7 +101,5 @@ mod tests {
                 parse(&bad);
             }
         }
-        let zero_segments = message(libc::SOL_UDP, libc::UDP_GRO, &0u32.to_ne_bytes());
-        assert_eq!(parse(&zero_segments).segment_bytes, None);
     }
 }

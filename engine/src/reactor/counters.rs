@@ -30,12 +30,9 @@ counters! {
     datagrams,
     /// Bytes of payload in them.
     datagram_bytes,
-    /// Buffers that held several datagrams coalesced by the kernel (UDP_GRO).
-    coalesced,
     /// Datagrams longer than `datagram_bytes_max`: dropped here.
     truncated,
-    /// What the kernel dropped because a socket's buffer was full, as of the last report; a run of
-    /// coalesced datagrams counts once.
+    /// What the kernel dropped because a socket's buffer was full, as of the last report.
     kernel_drops,
     /// Times the ring of provided buffers ran empty (`uring`): backpressure, nothing is lost by it.
     buffers_exhausted,

@@ -22,8 +22,6 @@ use crate::sys::recvmmsg::MessageBatch;
 
 /// Datagrams that one call receives at most.
 const BATCH_MAX: usize = 64;
-/// The same, when each may be 64 KiB of coalesced ones: their buffers should stay in cache.
-const BATCH_GRO_MAX: usize = 16;
 /// Bytes that one `recv` takes from a stream.
 const STREAM_BYTES: usize = 64 * 1024;
 /// Calls to `recv` on one connection per poll, so that none starves the others.
@@ -49,13 +47,12 @@ impl SocketBackend {
     /// If one cannot be opened.
     pub fn open(spec: &ReactorSpec) -> Result<Self, ReactorError> {
         spec.check()?;
-        let sockets: Result<Vec<_>, _> =
-            spec.sockets.iter().map(|socket| udp::open(socket, spec.gro)).collect();
-        let count = spec.batch_max.min(if spec.gro { BATCH_GRO_MAX } else { BATCH_MAX });
+        let sockets: Result<Vec<_>, _> = spec.sockets.iter().map(udp::open).collect();
+        let count = spec.batch_max.min(BATCH_MAX);
         Ok(Self {
             sockets: sockets?,
             wants: vec![1; spec.sockets.len()],
-            batch: MessageBatch::new(count, spec.payload_bytes()),
+            batch: MessageBatch::new(count, spec.datagram_bytes_max),
             conns: Conns::new(&spec.conns)?,
             stream: vec![0; if spec.conns.is_empty() { 0 } else { STREAM_BYTES }].into(),
             waits: PollSet::new(spec.sockets.len() + spec.conns.len()),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Socket receive buffer asked for by default: what a burst of 32 MiB needs.
 pub const RCVBUF_DEFAULT: usize = 32 << 20;
-/// Largest payload of a UDP datagram, and so of several that the kernel coalesced.
+/// Largest payload of a UDP datagram.
 pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 /// Which receive backend a feed asks for.
@@ -121,17 +121,13 @@ pub struct ReactorSpec {
     pub conns: Vec<ConnSpec>,
     /// Which backend.
     pub backend: BackendKind,
-    /// Let the kernel hand over runs of equal datagrams as one (UDP_GRO); they are cut apart
-    /// again before the handler sees them. Takes 64 KiB receive buffers: about four times the
-    /// rate of a sender that segments, at some 6% on the latency of a lone datagram.
-    pub gro: bool,
     /// Longest datagram expected, in bytes; a longer one is dropped and counted.
     pub datagram_bytes_max: usize,
     /// Receive buffers shared by all datagram sockets of a `uring` reactor; a power of two.
     pub datagram_buffers: u16,
     /// 16 KiB receive buffers shared by all connections of a `uring` reactor; a power of two.
     pub stream_buffers: u16,
-    /// Datagrams that one poll hands over at most (counted before coalesced ones are cut apart).
+    /// Datagrams that one poll hands over at most.
     pub batch_max: usize,
 }
 
@@ -141,7 +137,6 @@ impl Default for ReactorSpec {
             sockets: Vec::new(),
             conns: Vec::new(),
             backend: BackendKind::Auto,
-            gro: false,
             datagram_bytes_max: 2_048,
             datagram_buffers: 1_024,
             stream_buffers: 64,
@@ -151,11 +146,6 @@ impl Default for ReactorSpec {
 }
 
 impl ReactorSpec {
-    /// Bytes that a receive buffer needs for its payload.
-    pub(super) const fn payload_bytes(&self) -> usize {
-        if self.gro { DATAGRAM_BYTES_MAX } else { self.datagram_bytes_max }
-    }
-
     pub(super) fn check(&self) -> Result<(), ReactorError> {
         let buffers = 1..=(1 << 15);
         let bounds = [

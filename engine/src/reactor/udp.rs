@@ -8,7 +8,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use corelane_feeds::units::Nanos;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -36,7 +35,7 @@ pub struct OpenSocket {
 }
 
 /// Opens one socket, ready to receive.
-pub(super) fn open(spec: &SocketSpec, gro: bool) -> Result<OpenSocket, ReactorError> {
+pub(super) fn open(spec: &SocketSpec) -> Result<OpenSocket, ReactorError> {
     let group = spec.group;
     let step = |step| move |source: io::Error| ReactorError::Socket { group, step, source };
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))
@@ -46,9 +45,6 @@ pub(super) fn open(spec: &SocketSpec, gro: bool) -> Result<OpenSocket, ReactorEr
     let on = |option, name| sockopt::set(&socket, option, true).map_err(step(name));
     on(Switch::TimestampNs, "setting SO_TIMESTAMPNS")?;
     on(Switch::DropCount, "setting SO_RXQ_OVFL")?;
-    if gro {
-        on(Switch::UdpGro, "setting UDP_GRO")?;
-    }
     if group.ip().is_multicast() {
         // For multicast several receivers may share a port. For unicast the last one to come
         // would silently take it from the others.
@@ -150,7 +146,7 @@ impl OpenSocket {
         }
     }
 
-    /// Hands over what one receive brought, cut apart if the kernel had coalesced it.
+    /// Hands over what one receive brought.
     #[inline]
     pub(super) fn deliver<H: Handler>(
         &mut self,
@@ -169,20 +165,8 @@ impl OpenSocket {
         }
         let payload = received.payload;
         counters.datagram_bytes += payload.len() as u64;
-        let ts_kernel: Option<Nanos> = control.ts_kernel;
-        match control.segment_bytes {
-            Some(bytes) if bytes < payload.len() => {
-                counters.coalesced += 1;
-                for datagram in payload.chunks(bytes) {
-                    counters.datagrams += 1;
-                    handler.datagram(index, ts_kernel, datagram);
-                }
-            }
-            _ => {
-                counters.datagrams += 1;
-                handler.datagram(index, ts_kernel, payload);
-            }
-        }
+        counters.datagrams += 1;
+        handler.datagram(index, control.ts_kernel, payload);
     }
 }
 

@@ -17,8 +17,6 @@ use crate::sys::uring::{Completion, RECVMSG_OVERHEAD, Ring, parse_recvmsg};
 
 /// Bytes of a buffer for a stream, the size at which streams run best.
 const STREAM_BYTES: usize = 16 * 1024;
-/// Coalesced datagrams need 64 KiB each: this much memory for all buffers then.
-const GRO_BUFFERS_MAX: u16 = 64;
 /// Sockets and connections that one reactor may own.
 const SOURCES_MAX: usize = 4_096;
 
@@ -78,8 +76,7 @@ impl UringBackend {
         let step = |step| {
             move |source: io::Error| ReactorError::Ring { step, cause: cause(&source), source }
         };
-        let sockets: Result<Vec<_>, _> =
-            spec.sockets.iter().map(|socket| udp::open(socket, spec.gro)).collect();
+        let sockets: Result<Vec<_>, _> = spec.sockets.iter().map(udp::open).collect();
         let sockets = sockets?;
         let (datagram_buffers, stream_buffers) = buffer_counts(spec);
         // A completion for every buffer, and one that ends each receive: it cannot overflow.
@@ -88,7 +85,7 @@ impl UringBackend {
         // Each source has at most one receive queued; an old and a new connection may overlap.
         let mut ring =
             Ring::new((2 * sources as u32).max(8), completions).map_err(step("io_uring_setup"))?;
-        let bytes = (RECVMSG_OVERHEAD + spec.payload_bytes()).next_multiple_of(64);
+        let bytes = (RECVMSG_OVERHEAD + spec.datagram_bytes_max).next_multiple_of(64);
         let datagram_group =
             ring.add_group(datagram_buffers, bytes).map_err(step("buffers for datagrams"))?;
         let stream_group = if spec.conns.is_empty() {
@@ -148,9 +145,8 @@ impl UringBackend {
 
 /// Buffers for datagrams and for streams.
 fn buffer_counts(spec: &ReactorSpec) -> (u16, u16) {
-    let datagrams = if spec.gro { GRO_BUFFERS_MAX } else { u16::MAX };
     let streams = if spec.conns.is_empty() { 0 } else { spec.stream_buffers };
-    (spec.datagram_buffers.min(datagrams), streams)
+    (spec.datagram_buffers, streams)
 }
 
 /// Takes one completion of a datagram socket. True if its receive must be armed again.

@@ -16,8 +16,6 @@ pub enum Switch {
     TimestampNs,
     /// SO_RXQ_OVFL: each datagram carries how many were dropped before it.
     DropCount,
-    /// UDP_GRO: runs of equal datagrams arrive as one, with their size beside it.
-    UdpGro,
 }
 
 /// Turns an option on or off.
@@ -28,7 +26,6 @@ pub fn set(socket: impl AsFd, option: Switch, on: bool) -> io::Result<()> {
     let (level, name) = match option {
         Switch::TimestampNs => (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS),
         Switch::DropCount => (libc::SOL_SOCKET, libc::SO_RXQ_OVFL),
-        Switch::UdpGro => (libc::SOL_UDP, libc::UDP_GRO),
     };
     set_value(socket, level, name, &libc::c_int::from(on))
 }
@@ -131,7 +128,7 @@ mod tests {
     #[test]
     fn options_take_and_drops_are_read() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        for option in [Switch::TimestampNs, Switch::DropCount, Switch::UdpGro] {
+        for option in [Switch::TimestampNs, Switch::DropCount] {
             set(&socket, option, true).unwrap();
             set(&socket, option, false).unwrap();
         }
