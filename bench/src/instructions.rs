@@ -18,7 +18,7 @@ use crate::stat::UNTIMED;
 /// counted when the bound was last moved. A change that needs more moves it in the same commit and
 /// says why.
 pub const BOUNDS: &[(Stage, f64)] = &[
-    (Stage::Decode, 190.0),
+    (Stage::Decode, 150.0),
     (Stage::Book, 1_130.0),
     (Stage::Decide, 1_550.0),
     (Stage::All, 1_700.0),
