@@ -9,6 +9,7 @@ pub mod action;
 pub mod book;
 pub mod chain;
 pub mod diagnostics;
+pub mod functions;
 pub mod imbalance;
 pub mod keyed;
 pub mod layering;

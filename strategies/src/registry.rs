@@ -1,11 +1,12 @@
-//! Strategies by name, with typed settings: what a configuration can ask for. A program that brings
-//! its own strategies adds them here.
+//! Strategies by name, with typed settings: what a configuration can ask for, and the functions
+//! that its rules can call. A program that brings its own strategies and functions adds them here.
 //!
 //! Invariant: a setting is either used by the strategy or refused; a refused one is named.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::functions::Functions;
 use crate::strategy::Strategy;
 use crate::{imbalance, layering, stuffing};
 
@@ -143,17 +144,20 @@ pub struct Factory {
     pub build: Build,
 }
 
-/// The strategies that a program knows.
+/// The strategies and functions that a program knows.
 #[derive(Clone, Default)]
 pub struct Registry {
     factories: Vec<Factory>,
+    /// What rules can call besides the language's own functions.
+    pub functions: Functions,
 }
 
 impl Registry {
     /// The strategies that come with the engine.
     #[must_use]
     pub fn builtin() -> Self {
-        Self { factories: vec![imbalance::FACTORY, layering::FACTORY, stuffing::FACTORY] }
+        let factories = vec![imbalance::FACTORY, layering::FACTORY, stuffing::FACTORY];
+        Self { factories, functions: Functions::builtin() }
     }
 
     /// Adds a strategy; a later one of the same name takes the earlier one's place.

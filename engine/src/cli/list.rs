@@ -64,6 +64,9 @@ pub fn run(args: &ListArgs, registry: &Registry, out: &mut impl Write) -> anyhow
             for function in FUNCTIONS {
                 writeln!(out, "{}\n    {}", function.signature, function.doc)?;
             }
+            for signature in registry.functions.signatures() {
+                writeln!(out, "{signature}\n    {}", signature.doc)?;
+            }
         }
         Topic::Sinks => {
             writeln!(out, "file  path: appends")?;

@@ -52,7 +52,7 @@ pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config
         strategies: read_strategies(&mut root, registry),
         sinks: read_sinks(&mut root, !rules.is_empty()),
         rules,
-        rule_set: RuleSet::new(),
+        rule_set: RuleSet::with_functions(registry.functions.clone()),
         report: read_report(root.table("report")),
         name,
         engine,

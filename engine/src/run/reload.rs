@@ -115,7 +115,7 @@ impl RuleWatch {
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
     fn reload(&mut self) -> anyhow::Result<Option<usize>> {
-        let mut set = RuleSet::new();
+        let mut set = RuleSet::with_functions(self.set.functions().clone());
         for (path, _) in &self.files {
             let name = path.display().to_string();
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;

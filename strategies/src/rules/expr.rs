@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::catalog::Column;
 use super::types::Type;
+use crate::functions::Scalar;
 
 /// An expression with its type and place.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +134,8 @@ pub(super) enum Node {
     Coalesce(Vec<Typed>),
     /// A function.
     Call(Call, Vec<Typed>),
+    /// A function that Rust brought.
+    Scalar(Scalar, Vec<Typed>),
     /// The value in the expression's type: between numbers, or to the storage of another.
     Cast(Box<Typed>),
 }
@@ -164,7 +167,7 @@ impl Typed {
                     otherwise.each_mut(each);
                 }
             }
-            Node::Coalesce(all) | Node::Call(_, all) => {
+            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => {
                 all.iter_mut().for_each(|typed| typed.each_mut(each));
             }
             _ => {}
@@ -184,7 +187,7 @@ impl Typed {
                 let branches = branches.iter().flat_map(|(when, then)| [when, then]);
                 branches.chain(otherwise.as_deref()).collect()
             }
-            Node::Coalesce(all) | Node::Call(_, all) => all.iter().collect(),
+            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => all.iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -202,7 +205,9 @@ impl Typed {
                 let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
                 branches.chain(otherwise.as_deref_mut()).collect()
             }
-            Node::Coalesce(all) | Node::Call(_, all) => all.iter_mut().collect(),
+            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => {
+                all.iter_mut().collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -3,6 +3,8 @@
 //! Invariant: one table says what there is; `corelane list functions` prints it and calls are
 //! resolved by it.
 
+mod brought;
+
 use std::ops::Range;
 
 use sqlparser::ast::{
@@ -182,8 +184,13 @@ impl Resolver<'_> {
         }
         let name = call.name.to_string().to_ascii_lowercase();
         let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
+            if let Some(resolved) = self.brought(&name, call, &span) {
+                return resolved;
+            }
             let noted = self.wrong(span, format!("unknown function `{name}`"), "here");
-            if let Some(meant) = nearest(&name, FUNCTIONS.iter().map(|function| function.name)) {
+            let brought = self.functions.signatures().map(|signature| signature.name);
+            let known = FUNCTIONS.iter().map(|function| function.name).chain(brought);
+            if let Some(meant) = nearest(&name, known) {
                 self.diagnostics.help(format!("did you mean `{meant}`?"));
             }
             return Err(noted);
@@ -302,27 +309,7 @@ impl Resolver<'_> {
         call: &SqlFunction,
         span: Range<usize>,
     ) -> Result<Typed, Noted> {
-        let is_group = self.windows.as_ref().is_some_and(|windows| windows.is_group);
-        let over = call.over.as_ref();
-        if over.is_some() && is_group {
-            let title = format!("`{}` is over its group here", function.name);
-            return Err(self.wrong(span, title, "leave OVER out"));
-        }
-        if over.is_none() && !is_group && self.windows.is_some() {
-            let title = format!("`{}` needs a window", function.name);
-            let noted = self.wrong(span, title, "an aggregate of which rows?");
-            self.diagnostics.help("add OVER (RANGE INTERVAL '60' SECOND PRECEDING)");
-            return Err(noted);
-        }
-        // What stands in an aggregate is of one row: no aggregates in it.
-        let Some(windows) = self.windows.take() else {
-            let title = "an aggregate cannot stand here";
-            let label = "in WHERE, in PARTITION BY and in another aggregate there are none";
-            return Err(self.wrong(span, title, label));
-        };
-        let resolved = self.values(args);
-        self.windows = Some(windows);
-        let mut values = resolved?;
+        let mut values = self.values_of_rows(function.name, args, call, &span)?;
         let is_count_rows = function.name == "count" && args == [None];
         let constants = values.split_off(values.len().min(of_row));
         let found = match constants.as_slice() {
@@ -348,11 +335,52 @@ impl Resolver<'_> {
             made,
             Function::RowNumber | Function::Lag(_) | Function::Ewma(_) | Function::ZScore
         );
-        if is_group && of_one_row {
+        if call.over.is_none() && of_one_row {
             let title = format!("`{}` is of a row, not of a group", function.name);
             return Err(self.wrong(span, title, "it needs OVER, in a query without GROUP BY"));
         }
-        let (partition, frame) = match over {
+        self.over_rows(made, values, call, span)
+    }
+
+    /// The arguments of an aggregate, which is over a window or a group.
+    fn values_of_rows(
+        &mut self,
+        name: &str,
+        args: &[Option<&Expr>],
+        call: &SqlFunction,
+        span: &Range<usize>,
+    ) -> Result<Vec<Typed>, Noted> {
+        let is_group = self.windows.as_ref().is_some_and(|windows| windows.is_group);
+        if call.over.is_some() && is_group {
+            let title = format!("`{name}` is over its group here");
+            return Err(self.wrong(span.clone(), title, "leave OVER out"));
+        }
+        if call.over.is_none() && !is_group && self.windows.is_some() {
+            let title = format!("`{name}` needs a window");
+            let noted = self.wrong(span.clone(), title, "an aggregate of which rows?");
+            self.diagnostics.help("add OVER (RANGE INTERVAL '60' SECOND PRECEDING)");
+            return Err(noted);
+        }
+        // What stands in an aggregate is of one row: no aggregates in it.
+        let Some(windows) = self.windows.take() else {
+            let title = "an aggregate cannot stand here";
+            let label = "in WHERE, in PARTITION BY and in another aggregate there are none";
+            return Err(self.wrong(span.clone(), title, label));
+        };
+        let resolved = self.values(args);
+        self.windows = Some(windows);
+        resolved
+    }
+
+    /// An aggregate over its window or group.
+    fn over_rows(
+        &mut self,
+        made: Function,
+        values: Vec<Typed>,
+        call: &SqlFunction,
+        span: Range<usize>,
+    ) -> Result<Typed, Noted> {
+        let (partition, frame) = match &call.over {
             Some(over) => self.window(over, &span)?,
             None => (Vec::new(), Frame::Unbounded),
         };

@@ -42,6 +42,7 @@ pub(super) use super::program::Program;
 use super::resolve::{Noted, Resolver, Scope};
 use super::types::Type;
 use crate::diagnostics::{Diagnostics, TextError, nearest};
+use crate::functions::Functions;
 
 /// Rules of a set.
 const RULES_MAX: usize = 60_000;
@@ -162,6 +163,8 @@ impl Kind {
 /// The rules of one or more files, checked and compiled.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
+    /// What rules can call besides the language's own.
+    functions: Arc<Functions>,
     catalog: Catalog,
     pub(super) rules: Vec<Rule>,
     /// The rules' names.
@@ -177,6 +180,18 @@ impl RuleSet {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No rules, which can call these functions.
+    #[must_use]
+    pub fn with_functions(functions: Functions) -> Self {
+        Self { functions: Arc::new(functions), ..Self::default() }
+    }
+
+    /// What rules can call besides the language's own functions.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// Adds the rules of a file's text; `path` names it in messages.
@@ -357,9 +372,13 @@ impl Planner<'_> {
         let short = stream.schema.name.split_once('.').map_or("", |(_, short)| short);
         let mut names = vec![name.text.clone(), short.to_owned()];
         names.extend(alias.map(|alias| alias.text.clone()));
-        let Self { places, diagnostics, .. } = self;
-        let scope = Scope::one(stream, names);
-        Resolver { scope, windows: None, pattern: None, places, diagnostics }
+        self.resolver_over(Scope::one(stream, names))
+    }
+
+    fn resolver_over(&mut self, scope: Scope) -> Resolver<'_> {
+        let Self { set, places, diagnostics } = self;
+        let functions = &set.functions;
+        Resolver { scope, windows: None, pattern: None, functions, places, diagnostics }
     }
 
     fn compile(&mut self, expr: &Typed) -> Result<Program, Noted> {

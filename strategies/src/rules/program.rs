@@ -9,6 +9,7 @@ use corelane_feeds::schema::SqlType;
 use super::catalog::Column;
 use super::expr::{Arith, Call, Compare, Node, Typed, power_of_ten};
 use super::types::{Text, Type, Value};
+use crate::functions::Scalar;
 pub(super) use scalar::trimmed;
 use scalar::{
     and, arith_double, arith_int, call_double, call_int, compares, from_double, is_like, known, or,
@@ -64,6 +65,8 @@ enum Code {
     CallInt(Call),
     CallDouble(Call),
     Length,
+    /// A function that Rust brought, of the registers from `dst` on.
+    Scalar(u32),
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -81,6 +84,7 @@ pub(super) struct Program {
     constants: Vec<u64>,
     texts: Vec<u8>,
     patterns: Vec<String>,
+    functions: Vec<(Scalar, Vec<Type>)>,
 }
 
 /// What programs compute in, and what went wrong in them.
@@ -231,6 +235,13 @@ impl Program {
                 }
                 self.push(code, dst, dst + 1);
             }
+            Node::Scalar(function, args) => {
+                for (at, arg) in (dst..).zip(args) {
+                    self.emit(arg, at, input)?;
+                }
+                self.functions.push((*function, args.iter().map(|arg| arg.ty).collect()));
+                self.push(Code::Scalar(self.functions.len() as u32 - 1), dst, 0);
+            }
             Node::Cast(inner) => self.cast(inner, expr.ty, dst, input)?,
         }
         Ok(())
@@ -319,8 +330,7 @@ impl Program {
             });
         }
         for op in &self.ops {
-            let (a, b) = (machine.get(op.a), machine.get(op.b));
-            let value = self.step(op.code, a, b, machine.get(op.dst), record, inputs);
+            let value = self.step(*op, machine, record, inputs);
             let Some(value) = value else {
                 machine.undefined += 1;
                 machine.set(op.dst, Value::NULL);
@@ -358,15 +368,9 @@ impl Program {
 
     /// One instruction; `None` is an undefined result, which is NULL and counted.
     #[inline]
-    fn step(
-        &self,
-        code: Code,
-        a: Value,
-        b: Value,
-        dst: Value,
-        record: &[u8],
-        inputs: &[Value],
-    ) -> Option<Value> {
+    fn step(&self, op: Op, machine: &Machine, record: &[u8], inputs: &[Value]) -> Option<Value> {
+        let Op { code, dst, a, b } = op;
+        let (a, b) = (machine.get(a), machine.get(b));
         let constant = |at: u32| self.constants.get(at as usize).copied().unwrap_or_default();
         let factor = |at: u32| i128::from(constant(at).cast_signed());
         Some(match code {
@@ -400,9 +404,10 @@ impl Program {
                 if a.is_true() {
                     b
                 } else {
-                    dst
+                    machine.get(dst)
                 }
             }
+            Code::Scalar(at) => return self.call(at, &machine.registers[dst.into()..], record),
             _ if !a.known => match code {
                 Code::CallInt(Call::Greatest | Call::Least)
                 | Code::CallDouble(Call::Greatest | Call::Least) => b,
@@ -525,6 +530,7 @@ fn load(sql: SqlType, offset: usize, record: &[u8]) -> Option<Value> {
     Some(value.unwrap_or(Value::NULL))
 }
 
+mod call;
 mod scalar;
 #[cfg(test)]
 mod tests;

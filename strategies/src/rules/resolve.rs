@@ -18,6 +18,7 @@ use super::plan::BOUNDS;
 use super::types::Type;
 use super::windows::WindowPlans;
 use crate::diagnostics::{Diagnostics, nearest};
+use crate::functions::Functions;
 
 mod calls;
 mod pattern;
@@ -79,6 +80,8 @@ pub(super) struct Resolver<'a> {
     pub(super) windows: Option<&'a mut WindowPlans>,
     /// The row pattern that the expression is a part of.
     pub(super) pattern: Option<&'a mut PatternScope>,
+    /// What Rust brought.
+    pub(super) functions: &'a Functions,
     /// Bytes of the text.
     pub(super) places: &'a Places<'a>,
     /// Where mistakes go.

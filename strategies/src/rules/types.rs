@@ -22,7 +22,7 @@ pub enum Type {
     Timestamp,
     /// Nanoseconds, as an `i64`.
     Interval,
-    /// Text of at most so many bytes: see [`Text`].
+    /// Text of at most so many bytes, 0 of any number: see [`Text`].
     Text(u8),
 }
 
@@ -151,6 +151,7 @@ impl fmt::Display for Type {
             Self::Double => f.write_str("DOUBLE"),
             Self::Timestamp => f.write_str("TIMESTAMP(9)"),
             Self::Interval => f.write_str("INTERVAL"),
+            Self::Text(0) => f.write_str("VARCHAR"),
             Self::Text(n) => write!(f, "VARCHAR({n})"),
         }
     }

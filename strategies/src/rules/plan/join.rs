@@ -204,8 +204,7 @@ impl Planner<'_> {
     }
 
     fn resolver_of(&mut self, scope: &Scope) -> Resolver<'_> {
-        let Self { places, diagnostics, .. } = self;
-        Resolver { scope: scope.clone(), windows: None, pattern: None, places, diagnostics }
+        self.resolver_over(scope.clone())
     }
 
     /// `CREATE RULE ... ON a JOIN b ... WHEN ... THEN ...`.

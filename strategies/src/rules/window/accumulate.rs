@@ -8,6 +8,7 @@ use super::fixed::{self, Number, SQUARE, SQUARE_UNIT, SUM, SUM_UNIT, power_of_tw
 use super::plan::{Kind, Moving, Sum, scale};
 use super::registers;
 use super::sketch::{Sketch, bucket};
+use crate::functions::{AGGREGATE_ARGS_MAX, Datum};
 use crate::rules::types::{Type, Value};
 
 /// What the sums of all keys share.
@@ -99,6 +100,16 @@ fn apply_rare<const OUT: bool>(
             state[at] = root.into();
         }
         Kind::Registers => registers::add(&mut state[at..at + registers::WORDS], bits),
+        Kind::Custom(function, other) => {
+            let (function, mut row) = (function.get(), [Datum::Null; AGGREGATE_ARGS_MAX]);
+            let types = function.signature().args;
+            for ((datum, &ty), place) in row.iter_mut().zip(types).zip([Some(sum.arg), other]) {
+                let Some(place) = place.filter(|place| known >> place & 1 != 0) else { return };
+                *datum = Datum::of(ty, Value { bits: args[place], known: true });
+            }
+            let (row, state) = (&row[..types.len()], &mut state[at..at + function.words()]);
+            if OUT { function.remove(state, row) } else { function.add(state, row) }
+        }
         // `Known` was counted before: it is 1 for the first value.
         Kind::Best(_) | Kind::First | Kind::Edge(_) => {}
     }
@@ -183,6 +194,10 @@ pub(in crate::rules) fn merge(sums: &[Sum], into: &mut [u64], from: &[u64]) {
             Kind::Registers => {
                 let words = at..at + registers::WORDS;
                 registers::merge(&mut into[words.clone()], &from[words]);
+            }
+            Kind::Custom(function, _) => {
+                let words = at..at + function.get().words();
+                function.get().merge(&mut into[words.clone()], &from[words]);
             }
             Kind::Best(_) => into[at] = into[at].max(from[at]),
             Kind::Edge(last) => {

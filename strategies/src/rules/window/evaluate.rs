@@ -89,6 +89,10 @@ impl View<'_> {
                 Value::double(read(at) / read(at + 1))
             }
             F::Corr => self.correlation(at, overflows),
+            F::Custom(function) => {
+                let function = function.get();
+                function.result(&self.state[at..at + function.words()]).value()
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use super::fixed::{SQUARE, SUM};
 use super::registers;
 use super::spec::{Aggregate, Frame, Function, Spec};
+use crate::functions::Aggregator;
 use crate::rules::types::Type;
 
 /// Something that is kept per key and can take a row in and, if the frame is bounded, out.
@@ -33,6 +34,8 @@ pub(in crate::rules) enum Kind {
     Best(bool),
     /// The first value of an unbounded frame: 2 words, `[1 | known << 1] [value]`.
     First,
+    /// What an aggregate that Rust brought keeps, with its second argument.
+    Custom(Aggregator, Option<usize>),
     /// The value of the first row of a group in order of time, or of the last: 3 words,
     /// `[1 | known << 1] [ts] [value]`.
     Edge(bool),
@@ -40,7 +43,7 @@ pub(in crate::rules) enum Kind {
 
 impl Kind {
     /// Words that it takes.
-    pub(in crate::rules) const fn words(self) -> usize {
+    pub(in crate::rules) fn words(self) -> usize {
         match self {
             Self::Known | Self::Distinct(_) | Self::Buckets(_) | Self::Best(_) => 1,
             Self::Sum | Self::First => 2,
@@ -49,6 +52,7 @@ impl Kind {
             Self::Square => SQUARE,
             Self::Pair(..) => 2 + 2 * SUM + 3 * SQUARE,
             Self::Registers => registers::WORDS,
+            Self::Custom(function, _) => function.get().words(),
         }
     }
 }
@@ -184,6 +188,10 @@ impl Plan {
             F::CountDistinct | F::ApproxCountDistinct => (self.distinct(arg, ty), 0),
             F::Percentile(_) => self.buckets(arg, ty),
             F::Ewma(half_life) => (self.average(arg, ty, half_life), 0),
+            F::Custom(function) => {
+                let kind = Kind::Custom(function, aggregate.args.get(1).copied());
+                (self.sum(kind, arg, ty), 0)
+            }
             F::Corr => {
                 let other = aggregate.args[1];
                 (self.sum(Kind::Pair(other, spec.args[other]), arg, ty), 0)

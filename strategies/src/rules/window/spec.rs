@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`Spec`] that [`Spec::check`] lets through can be run without further questions.
 
+use crate::functions::Aggregator;
 use crate::rules::types::Type;
 
 /// Argument columns that a row can have.
@@ -76,6 +77,8 @@ pub enum Function {
     Corr,
     /// The row's number in its frame, from 1.
     RowNumber,
+    /// One that Rust brought.
+    Custom(Aggregator),
 }
 
 /// One function over some of the argument columns.
@@ -102,6 +105,7 @@ impl Aggregate {
             (F::Avg, Type::Decimal(scale)) => Type::Decimal(scale.max(6)),
             (F::StddevSamp | F::StddevPop | F::VarSamp | F::VarPop, _) => Type::Double,
             (F::Ewma(_) | F::ZScore | F::Corr, _) => Type::Double,
+            (F::Custom(function), _) => function.get().signature().result,
             _ => arg,
         }
     }
@@ -168,6 +172,12 @@ pub enum SpecError {
         /// Which aggregate.
         index: usize,
     },
+    /// Rows cannot be taken out of it again.
+    #[error("aggregate {index} cannot take rows out: it needs a frame without a bound")]
+    Retract {
+        /// Which aggregate.
+        index: usize,
+    },
     /// The system has not so much memory.
     #[error("no memory for the window's keys and rows")]
     Memory,
@@ -199,6 +209,10 @@ impl Spec {
             F::RowNumber => 0..=0,
             F::Count => 0..=1,
             F::Corr => 2..=2,
+            F::Custom(function) => {
+                let count = function.get().signature().args.len();
+                count..=count
+            }
             _ => 1..=1,
         };
         let known = aggregate.args.iter().all(|&arg| arg < self.args.len());
@@ -228,6 +242,12 @@ impl Spec {
         };
         if !parameter {
             return Err(SpecError::Parameter { index });
+        }
+        if let F::Custom(function) = aggregate.function
+            && !function.get().can_remove()
+            && self.frame != Frame::Unbounded
+        {
+            return Err(SpecError::Retract { index });
         }
         if matches!(aggregate.function, F::Lag(_)) && self.frame == Frame::Unbounded {
             return Err(SpecError::Frame { index });

@@ -10,24 +10,10 @@ use crate::rules::resolve::{PatternScope, Variable};
 
 /// Every column that an expression reads.
 pub(super) fn columns_of(typed: &Typed, each: &mut dyn FnMut(Column)) {
-    let mut open = vec![typed];
-    while let Some(typed) = open.pop() {
-        match &typed.node {
-            Node::Column(column) => each(*column),
-            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
-                open.push(a);
-            }
-            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
-                open.extend([&**a, &**b]);
-            }
-            Node::Case(branches, otherwise) => {
-                open.extend(branches.iter().flat_map(|(c, value)| [c, value]));
-                open.extend(otherwise.as_deref());
-            }
-            Node::Coalesce(all) | Node::Call(_, all) => open.extend(all),
-            Node::Null | Node::Int(_) | Node::Double(_) | Node::Text(_) | Node::Window { .. } => {}
-        }
+    if let Node::Column(column) = typed.node {
+        each(column);
     }
+    typed.parts().into_iter().for_each(|part| columns_of(part, each));
 }
 
 /// The navigations that an expression has as inputs.
@@ -35,21 +21,10 @@ pub(super) fn navs_of(typed: &Typed) -> Vec<u16> {
     let mut navs = Vec::new();
     let mut open = vec![typed];
     while let Some(typed) = open.pop() {
-        match &typed.node {
-            Node::Window { aggregate, .. } => navs.push(*aggregate as u16),
-            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
-                open.push(a);
-            }
-            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
-                open.extend([&**a, &**b]);
-            }
-            Node::Case(branches, otherwise) => {
-                open.extend(branches.iter().flat_map(|(c, value)| [c, value]));
-                open.extend(otherwise.as_deref());
-            }
-            Node::Coalesce(all) | Node::Call(_, all) => open.extend(all),
-            Node::Null | Node::Int(_) | Node::Double(_) | Node::Text(_) | Node::Column(_) => {}
+        if let Node::Window { aggregate, .. } = typed.node {
+            navs.push(aggregate as u16);
         }
+        open.extend(typed.parts());
     }
     navs.sort_unstable();
     navs.dedup();

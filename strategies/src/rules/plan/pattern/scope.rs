@@ -119,12 +119,13 @@ impl Planner<'_> {
         scope: &mut PatternScope,
         resolve: impl FnOnce(&mut Resolver<'_>) -> Result<T, Noted>,
     ) -> Result<T, Noted> {
-        let Self { places, diagnostics, .. } = self;
+        let Self { set, places, diagnostics } = self;
         let sources = scope.sources.clone();
         let mut resolver = Resolver {
             scope: Scope { sources },
             windows: None,
             pattern: Some(scope),
+            functions: &set.functions,
             places,
             diagnostics,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::functions::Datum;
 use crate::rules::types::{Type, Value};
 use crate::rules::window::extremes::order;
 use crate::rules::window::keys::hash;
@@ -163,6 +164,13 @@ pub(in crate::rules) fn results(
             F::StddevPop => spread(&shifted, 0).map_or(Value::NULL, |v| Value::double(v.sqrt())),
             F::Corr => correlation(spec, rows, arg, aggregate.args[1]),
             F::RowNumber => Value::NULL,
+            F::Custom(function) => {
+                let mut state = vec![0; function.get().words()];
+                for value in &known {
+                    function.get().add(&mut state, &[Datum::of(ty, *value)]);
+                }
+                function.get().result(&state).value()
+            }
         }
     };
     spec.aggregates.iter().map(result).collect()
