@@ -47,6 +47,9 @@ pub const FLAG_DERIVED: u8 = 2;
 /// `Header::flags`: an action that was decided and is not taken: journalled, counted, never sent.
 pub const FLAG_SHADOW: u8 = 4;
 
+/// `Header::flags`: sent to a shard that does not own its instrument, for rules by another key.
+pub const FLAG_EXCHANGED: u8 = 8;
+
 /// Names a stream, and with it a schema. The high byte is the family (see [`crate::streams`]).
 #[derive(
     Copy,

@@ -11,7 +11,7 @@
 
 use std::any::Any;
 
-use corelane_feeds::record::{Record, RecordBuf, StreamId};
+use corelane_feeds::record::{FLAG_EXCHANGED, Record, RecordBuf, StreamId};
 use corelane_feeds::streams::book::{Bbo, Order};
 use corelane_feeds::streams::sys::Session;
 
@@ -37,6 +37,8 @@ pub struct Chain {
     ahead: u32,
     /// Bit `i`: and further.
     further: u32,
+    /// Bit `i`: stage `i` sees records whose own shard is another.
+    exchanged: u32,
     outbox: Outbox,
     /// The derived record at hand.
     current: Box<RecordBuf>,
@@ -68,6 +70,7 @@ impl Chain {
             stages.map(|(i, stage)| u32::from(of(stage.as_ref())) << i).sum()
         };
         let (ahead, further) = (bits(|stage| stage.looks_ahead()), bits(|s| s.looks_further()));
+        let exchanged = bits(|stage| stage.takes_exchanged());
         // A stage may be called for the record and for everything derived from it.
         let actions = stages.iter().map(|stage| stage.actions_max()).sum::<usize>();
         let actions = actions * (1 + DERIVED_MAX);
@@ -76,6 +79,7 @@ impl Chain {
             routes,
             ahead,
             further,
+            exchanged,
             outbox: Outbox::for_stages(actions, DERIVED_TOTAL_MAX, &rules),
             current: Box::default(),
             sessions: Box::new([0; FEEDS]),
@@ -115,7 +119,10 @@ impl Chain {
         }
         let session = self.sessions[usize::from(record.header.feed)];
         self.outbox.start(session);
-        let wanted = self.routes[usize::from(record.header.stream.0)];
+        let mut wanted = self.routes[usize::from(record.header.stream.0)];
+        if record.header.flags & FLAG_EXCHANGED != 0 {
+            wanted &= self.exchanged;
+        }
         dispatch(&mut self.stages, &mut self.outbox, record, wanted);
         let mut next = 0;
         while let Some(publisher) = self.outbox.take_derived(next, &mut self.current) {

@@ -62,6 +62,12 @@ pub trait Strategy: Send {
     /// for the memory that this leads to. Only called if [`Strategy::looks_further`].
     fn prefetch_further(&self, _record: &Record, _memory: Memory) {}
 
+    /// Whether it sees records that were sent to this shard for the sake of its rules alone, as
+    /// `FLAG_EXCHANGED` says.
+    fn takes_exchanged(&self) -> bool {
+        false
+    }
+
     /// For a stage of rules: one more than their highest number. 0 is a stage that is not measured.
     fn rules(&self) -> usize {
         0

@@ -31,7 +31,7 @@ pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyho
         write!(out, "{config}")?;
         return Ok(());
     }
-    let chain = crate::run::build_chain(&config, registry)?;
+    let chain = crate::run::build_chain(&config, registry, 0)?;
     let engine = &config.engine;
     writeln!(
         out,
@@ -64,7 +64,8 @@ pub fn run(args: &CheckArgs, registry: &Registry, out: &mut impl Write) -> anyho
         writeln!(out, "{} rule(s)", config.rule_set.len())?;
     }
     if args.plan {
-        write!(out, "{}", config.rule_set.explain())?;
+        let placement = (engine.shards > 1).then(|| config.placement());
+        write!(out, "{}", config.rule_set.explain(placement.as_ref()))?;
     }
     for sink in &config.sinks {
         writeln!(out, "sink {}: {:?}", sink.name, sink.target)?;

@@ -6,6 +6,7 @@
 
 mod echo;
 mod read;
+mod sharding;
 mod streams;
 pub mod value;
 
@@ -322,6 +323,7 @@ impl Config {
             config.rule_set.add(&file, &section.text)?;
         }
         streams::check(&config, &path.display().to_string(), &text)?;
+        config.check_sharding()?;
         let known = |name: &String| {
             let declared = config.rule_set.declared().iter();
             declared.chain(action::ALL).any(|schema| schema.name == name)

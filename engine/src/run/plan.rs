@@ -30,18 +30,20 @@ use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
 /// Bytes of a datagram of text: a jumbo frame.
 const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
 
-/// The chain that a configuration asks for: the books its feeds need, then its strategies.
+/// The chain that a configuration asks for on the shard of a number: the books its feeds need, then
+/// its strategies.
 ///
 /// # Errors
 /// If a strategy refuses its settings.
-pub fn build_chain(config: &Config, registry: &Registry) -> anyhow::Result<Chain> {
+pub fn build_chain(config: &Config, registry: &Registry, shard: usize) -> anyhow::Result<Chain> {
     let mut strategies: Vec<Box<dyn Strategy>> = Vec::new();
     for section in &config.strategies {
         let built = registry.build(&section.kind, &section.params);
         strategies.push(built.with_context(|| format!("strategy `{}`", section.name))?);
     }
     if !config.rules.is_empty() {
-        strategies.push(Box::new(Rules::new(&config.rule_set)));
+        let rules = Rules::on_shard(&config.rule_set, config.shares(), shard);
+        strategies.push(Box::new(rules));
     }
     let wanted =
         |stream: StreamId| strategies.iter().any(|strategy| strategy.streams().contains(&stream));

@@ -36,8 +36,8 @@ type Written = Option<(SystemTime, u64)>;
 /// See the [module](self).
 pub(super) struct RuleWatch {
     files: Vec<(PathBuf, Written)>,
-    set: RuleSet,
-    strategies: usize,
+    /// With the rules that run now.
+    config: Config,
     names: Names,
     shards: Vec<Sender<Reload>>,
     old: (Sender<Box<Rules>>, Receiver<Box<Rules>>),
@@ -61,8 +61,7 @@ impl RuleWatch {
         let files = config.rules.iter().map(|rules| (rules.file.clone(), written(&rules.file)));
         Self {
             files: files.collect(),
-            set: config.rule_set.clone(),
-            strategies: config.strategies.len(),
+            config: config.clone(),
             names,
             shards: Vec::new(),
             old: mpsc::channel(),
@@ -115,35 +114,43 @@ impl RuleWatch {
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
     fn reload(&mut self) -> anyhow::Result<Option<usize>> {
-        let mut set = RuleSet::with_functions(self.set.functions().clone());
+        let mut set = RuleSet::with_functions(self.config.rule_set.functions().clone());
         for (path, _) in &self.files {
             let name = path.display().to_string();
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
             set.add(&name, &text)?;
         }
-        set.follow(&self.set)?;
-        if set.fingerprint() == self.set.fingerprint() {
+        let now = &self.config.rule_set;
+        set.follow(now)?;
+        if set.fingerprint() == now.fingerprint() {
             return Ok(None);
         }
+        let next = Config { rule_set: set, ..self.config.clone() };
+        next.check_sharding()?;
+        anyhow::ensure!(
+            self.shards.len() < 2 || next.placement().sends_as(&self.config.placement()),
+            "rules keep their state by other keys, so records would go to other shards: that \
+             needs a restart"
+        );
         self.reloads += 1;
         if let Ok(mut names) = self.names.write() {
-            names.truncate(self.strategies);
-            names.extend(set.names().map(str::to_owned));
+            names.truncate(self.config.strategies.len());
+            names.extend(next.rule_set.names().map(str::to_owned));
         }
-        for shard in &self.shards {
-            let mut rules = Box::new(Rules::new(&set));
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut rules = Box::new(Rules::on_shard(&next.rule_set, next.shares(), number));
             rules.measure(Box::new(RuleMeter::new(rules.rules())), true);
             let reload = Reload {
                 rules,
-                text: set.fingerprint(),
+                text: next.rule_set.fingerprint(),
                 number: self.reloads,
                 old: self.old.0.clone(),
             };
             // A shard that has ended needs none.
             let _ = shard.send(reload);
         }
-        self.set = set;
-        Ok(Some(self.set.len()))
+        self.config = next;
+        Ok(Some(self.config.rule_set.len()))
     }
 
     fn keep_times(&mut self, old: &mut Rules) {

@@ -388,7 +388,7 @@ fn start_pipelined(
     }
     for (reactor, producers) in producers.into_iter().enumerate() {
         let core = setup.config.engine.reactor_cores.get(reactor).copied();
-        let router = Router::new(producers);
+        let router = Router::new(producers, setup.config.shares());
         threads.reactors.push(setup.start_reactor(reactor, core, source.take(), router)?);
     }
     Ok(())
@@ -428,7 +428,7 @@ impl Setup<'_> {
     }
 
     fn shard(&mut self, number: usize, out: Out) -> anyhow::Result<Shard<Out>> {
-        let mut chain = plan::build_chain(self.config, self.registry)?;
+        let mut chain = plan::build_chain(self.config, self.registry, number)?;
         (0..self.config.feeds.len()).for_each(|feed| chain.reserve(feed as u8, MEMORY));
         let journal = if self.config.journal.enabled {
             let config = plan::journal_config(self.config, &self.config.journal.dir, number);

@@ -54,6 +54,13 @@ impl Column {
         Self { offset: self.offset + bytes, nulls, ..self }
     }
 
+    /// The column of a row that begins so many bytes earlier.
+    #[must_use]
+    pub(super) fn back(self, bytes: usize) -> Self {
+        let nulls = self.nulls.map(|(mask, bit)| (mask - bytes, bit));
+        Self { offset: self.offset - bytes, nulls, ..self }
+    }
+
     /// Its type in expressions.
     #[must_use]
     pub(super) const fn ty(self) -> Type {

@@ -9,12 +9,13 @@
 use std::any::Any;
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
-use corelane_feeds::streams::sys::{EndOfSession, RuleChange, Tick};
+use corelane_feeds::streams::sys::{EndOfSession, RuleChange};
 use zerocopy::IntoBytes;
 
-use super::index::Index;
+use routes::{Reader, Routes, Share, read_as};
+
 use super::operator::{Context, Operator, Own, Progress, Shared};
-use super::plan::{Arm, Budget, Rule, RuleSet};
+use super::plan::{Arm, Budget, Rule, RuleSet, Shares};
 use super::pool::Pool;
 use super::time::Time;
 use super::types::Value;
@@ -127,6 +128,9 @@ pub struct Rules {
     /// What comes from without.
     streams: Vec<StreamId>,
     routes: Routes,
+    share: Option<Share>,
+    /// The homes that this shard is for the record at hand.
+    homes: u64,
     pool: Pool,
     shared: Shared,
     time: Time,
@@ -137,95 +141,25 @@ pub struct Rules {
     is_reserved: bool,
 }
 
-/// Which rules read which streams.
-#[derive(Default)]
-struct Routes {
-    streams: Vec<StreamId>,
-    routes: Vec<Route>,
-}
-
-/// What a record of one stream comes to.
-#[derive(Default)]
-struct Route {
-    /// The shared windows that see it.
-    windows: Vec<u32>,
-    /// The rules that read it, each with which of its inputs it is.
-    readers: Vec<(u32, u32)>,
-    /// Which of the readers a record can matter to; every one if there is no index.
-    index: Option<Index>,
-}
-
 /// Whether any rule waits for times.
 fn rules_wait(set: &RuleSet) -> bool {
     set.rules.iter().any(|rule| rule.kind.is_timed())
-}
-
-/// The stream by whose readers a record is read: whoever waits for times reads ticks.
-#[inline]
-fn read_as(record: &Record) -> StreamId {
-    match record.header.stream {
-        EndOfSession::STREAM => Tick::STREAM,
-        stream => stream,
-    }
-}
-
-impl Routes {
-    fn new(set: &RuleSet) -> Self {
-        let streams = set.streams();
-        let routes = streams.iter().map(|stream| {
-            let windows = (0..).zip(&set.pool).filter(|(_, window)| window.stream == *stream);
-            let windows = windows.map(|(at, _)| at).collect();
-            let (mut readers, mut guards) = (Vec::new(), Vec::new());
-            for (rule, plan) in (0..).zip(&set.rules) {
-                for (input, _) in (0..).zip(&plan.reads).filter(|(_, read)| *read == stream) {
-                    readers.push((rule, input));
-                    guards.push(plan.kind.guard());
-                }
-            }
-            let index = Some(Index::new(&guards)).filter(Index::is_useful);
-            Route { windows, readers, index }
-        });
-        Self { routes: routes.collect(), streams }
-    }
-
-    /// The windows that see a stream's records.
-    #[inline]
-    fn windows(&self, stream: StreamId) -> &[u32] {
-        match self.streams.binary_search(&stream) {
-            Ok(at) => self.routes.get(at).map_or(&[], |route| &route.windows),
-            Err(_) => &[],
-        }
-    }
-
-    #[inline]
-    fn of(&mut self, stream: StreamId) -> Option<&mut Route> {
-        let at = self.streams.binary_search(&stream).ok()?;
-        self.routes.get_mut(at)
-    }
-}
-
-impl Route {
-    /// How many readers there are to look at.
-    #[inline]
-    fn len(&self) -> usize {
-        self.index.as_ref().map_or(self.readers.len(), |index| index.named().len())
-    }
-
-    /// The `i`th of them.
-    #[inline]
-    fn reader(&self, i: usize) -> Option<(u32, u32)> {
-        let at = match &self.index {
-            Some(index) => *index.named().get(i)? as usize,
-            None => i,
-        };
-        self.readers.get(at).copied()
-    }
 }
 
 impl Rules {
     /// The rules of a set, with empty windows, whose memory is taken here.
     #[must_use]
     pub fn new(set: &RuleSet) -> Self {
+        Self::made(set, None)
+    }
+
+    /// The same on a shard of several, for the records that come there.
+    #[must_use]
+    pub fn on_shard(set: &RuleSet, shares: Option<Shares>, shard: usize) -> Self {
+        Self::made(set, shares.map(|shares| Share { shares, shard }))
+    }
+
+    fn made(set: &RuleSet, share: Option<Share>) -> Self {
         let pool = Pool::new(&set.pool);
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
         let timed = timed.flat_map(|rule| &rule.reads);
@@ -239,7 +173,9 @@ impl Rules {
             rules,
             numbers: set.names().count(),
             streams: set.streams().into_iter().chain(changes).collect(),
-            routes: Routes::new(set),
+            routes: Routes::new(set, share.as_ref()),
+            share,
+            homes: u64::MAX,
             pool,
             shared: Shared::new(!set.made().is_empty(), &set.streams()),
             time,
@@ -288,8 +224,9 @@ impl Rules {
         self.shared.is_late_told = false;
         self.metering.next();
         let Some(route) = self.routes.of(read_as(record)) else { return };
-        let machine = &mut self.shared.machine;
-        route.windows.iter().for_each(|window| self.pool.update(*window, machine, record));
+        let (machine, homes) = (&mut self.shared.machine, self.homes);
+        let seen = route.windows.iter().filter(|(_, home)| home & homes != 0);
+        seen.for_each(|(window, _)| self.pool.update(*window, machine, record));
         if let Some(index) = &mut route.index {
             index.look_up(machine, record.as_bytes());
         }
@@ -303,9 +240,13 @@ impl Rules {
         let Some(route) = self.routes.of(read_as(record)) else { return };
         let (mut step, mut at) = (step, from);
         while at < route.len()
-            && let Some((rule, input)) = route.reader(at)
+            && let Some(Reader { rule, input, home }) = route.reader(at)
             && let Some(running) = self.rules.get_mut(rule as usize)
         {
+            if home & self.homes == 0 {
+                at += 1;
+                continue;
+            }
             let (shared, inputs, time) = (&mut self.shared, self.pool.inputs(), &self.time);
             let number = running.number;
             let work = Work { rule: number, shared, inputs, time, outbox };
@@ -333,8 +274,9 @@ impl Rules {
         }
     }
 
-    /// Routes what was derived, until there is none or no room.
+    /// Routes what was derived, which is where it belongs, until there is none or no room.
     fn drain(&mut self, outbox: &mut Outbox) {
+        self.homes = if self.is_stopped { self.homes } else { u64::MAX };
         while !self.is_stopped
             && let Some(derived) = self.shared.queue.pop_front()
         {
@@ -433,6 +375,10 @@ impl Strategy for Rules {
             self.shared.queue.push_back(record.to_buf());
             return;
         }
+        self.homes = match &mut self.share {
+            Some(share) => share.shares.homes(record, share.shard),
+            None => u64::MAX,
+        };
         self.take(record, outbox);
         self.drain(outbox);
     }
@@ -449,7 +395,7 @@ impl Strategy for Rules {
 
     #[inline]
     fn prefetch(&self, record: &Record, memory: Memory) {
-        for window in self.routes.windows(record.header.stream) {
+        for (window, _) in self.routes.windows(record.header.stream) {
             self.pool.prefetch(*window, record.as_bytes(), false, memory);
         }
     }
@@ -460,7 +406,7 @@ impl Strategy for Rules {
 
     #[inline]
     fn prefetch_further(&self, record: &Record, memory: Memory) {
-        for window in self.routes.windows(record.header.stream) {
+        for (window, _) in self.routes.windows(record.header.stream) {
             self.pool.prefetch(*window, record.as_bytes(), true, memory);
         }
     }
@@ -476,6 +422,10 @@ impl Strategy for Rules {
             self.dispatch(record, reader, step, outbox);
         }
         self.drain(outbox);
+    }
+
+    fn takes_exchanged(&self) -> bool {
+        true
     }
 
     fn rules(&self) -> usize {
@@ -560,8 +510,12 @@ impl Strategy for Rules {
     }
 }
 
+mod routes;
+
 #[cfg(test)]
 mod groups;
+#[cfg(test)]
+mod shards;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use corelane_feeds::declared::{Declared, NULLS_OFFSET};
 use corelane_feeds::record::{
-    FLAG_DERIVED, FLAG_SHADOW, Header, Record, RecordBuf, Stamp, StreamId, View,
+    FLAG_DERIVED, FLAG_EXCHANGED, FLAG_SHADOW, Header, Record, RecordBuf, Stamp, StreamId, View,
 };
 use corelane_feeds::schema::SqlType;
 use corelane_feeds::streams::sys::Tick;
@@ -178,7 +178,9 @@ impl Due {
     pub(super) fn to_record(header: &Header) -> Self {
         // A record that a time led to stands for it.
         let time = (header.feed == TIMER_FEED).then_some((0, 0));
-        Self { stamp: header.stamp(), happened: header.ts_event, time }
+        // On which shard it happens is no part of what happens.
+        let stamp = Stamp { flags: header.flags & !FLAG_EXCHANGED, ..header.stamp() };
+        Self { stamp, happened: header.ts_event, time }
     }
 
     /// To the end of a window of a key. What it leads to happened in the window: the last moment of

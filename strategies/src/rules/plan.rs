@@ -11,6 +11,7 @@ mod join;
 mod options;
 mod output;
 mod pattern;
+mod place;
 mod pool;
 mod query;
 mod view;
@@ -28,6 +29,8 @@ pub(super) use group::{BOUNDS, Emit, GroupPlan};
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
 pub(super) use pattern::{Formula, NavPlan, PatternPlan};
+pub(super) use place::{EVERYWHERE, StateKey};
+pub use place::{Placement, Shares};
 pub(super) use pool::PoolWindow;
 pub(super) use query::QueryPlan;
 
@@ -41,6 +44,7 @@ use super::parse::{Placed, Places, parse};
 pub(super) use super::program::Program;
 use super::resolve::{Noted, Resolver, Scope};
 use super::types::Type;
+use super::windows::placeless;
 use crate::diagnostics::{Diagnostics, TextError, nearest};
 use crate::functions::Functions;
 
@@ -85,15 +89,23 @@ pub(super) struct Rule {
     pub(super) budget: Option<Budget>,
     /// The streams it reads: its inputs, in order.
     pub(super) reads: Vec<StreamId>,
+    /// What it keeps state by: a key for every state of each stream.
+    pub(super) state: Vec<StateKey>,
     pub(super) kind: Kind,
 }
 
 impl Rule {
     /// A rule with its options.
-    fn new(name: &'static str, options: &Options, reads: Vec<StreamId>, kind: Kind) -> Self {
+    fn new(
+        name: &'static str,
+        options: &Options,
+        reads: Vec<StreamId>,
+        state: Vec<StateKey>,
+        kind: Kind,
+    ) -> Self {
         let Options { mode, budget, .. } = *options;
         // Number and text are set by those who know them.
-        Self { name, number: 0, text: String::new(), mode, arm: None, budget, reads, kind }
+        Self { name, number: 0, text: String::new(), mode, arm: None, budget, reads, state, kind }
     }
 }
 
@@ -121,6 +133,14 @@ impl Kind {
             Self::Join(plan) => &plan.outputs[0],
             Self::Pattern(plan) => &plan.outputs,
             Self::Group(plan) => std::slice::from_ref(&plan.output),
+        }
+    }
+
+    /// The windows of the pool that it looks at.
+    pub(super) fn windows(&self) -> &[usize] {
+        match self {
+            Self::Query(plan) => &plan.windows,
+            _ => &[],
         }
     }
 
@@ -287,11 +307,12 @@ impl RuleSet {
         streams
     }
 
-    /// What the rules come to: per rule its operators, its state and that state's bound.
+    /// What the rules come to: per rule its operators, its state and that state's bound; with a
+    /// placement on several shards, where it runs.
     #[must_use]
-    pub fn explain(&self) -> String {
+    pub fn explain(&self, placement: Option<&Placement>) -> String {
         let mut out = String::new();
-        for rule in &self.rules {
+        for (at, rule) in self.rules.iter().enumerate() {
             let mode = match rule.mode {
                 Mode::Live => String::new(),
                 mode => format!(" ({})", mode.name()),
@@ -303,6 +324,7 @@ impl RuleSet {
                 parts.push(format!("acts on {:.1}% of its keys", arm.percent()));
             }
             rule.kind.explain(&self.pool, &mut parts);
+            parts.extend(placement.map(|placement| placement.explain(at, self)));
             // Writing to a string cannot fail.
             let _ = writeln!(out, "rule {}{mode} on {reads}", rule.name);
             for part in parts {
@@ -388,6 +410,13 @@ impl Planner<'_> {
             self.diagnostics.push(expr.span.clone(), "the expression is too deep", "here");
             Noted
         })
+    }
+
+    /// What a rule keeps state of a stream by.
+    fn state_key(&mut self, stream: Stream, parts: &[Typed]) -> Result<StateKey, Noted> {
+        let parts: Result<Vec<_>, Noted> =
+            parts.iter().map(|part| Ok((placeless(part), self.compile(part)?))).collect();
+        Ok(StateKey { stream, parts: parts? })
     }
 
     /// Programs with the types of their values.

@@ -128,6 +128,11 @@ impl Program {
         }
     }
 
+    /// Whether it is this column and nothing else.
+    pub(super) fn is_column(&self, column: Column) -> bool {
+        matches!(self.ops.as_slice(), [op] if op.code == load_of(column))
+    }
+
     /// Instructions.
     #[must_use]
     pub(super) fn len(&self) -> usize {

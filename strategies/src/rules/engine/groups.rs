@@ -252,7 +252,7 @@ fn many_windows_close_at_once_and_a_tick_closes_them_too() {
 #[test]
 fn a_plan_says_what_windows_keep() {
     let set = set(&format!("{PAYMENTS}{TUMBLE}"));
-    let plan = set.explain();
+    let plan = set.explain(None);
     assert!(plan.contains("rule insert_3 on payments, sys.tick"), "{plan}");
     assert!(plan.contains("tumble 10s: 2 key parts, 2 aggregates, told when closed"), "{plan}");
 }

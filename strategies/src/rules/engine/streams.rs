@@ -111,7 +111,7 @@ fn what_rules_derive_is_a_stream_like_any_other() {
     ];
     let set = set(&rules);
     assert_eq!(run(&set, lines, &["payment", "at", "far", "was", "n"]), want);
-    assert!(set.explain().contains("then large"), "{}", set.explain());
+    assert!(set.explain(None).contains("then large"), "{}", set.explain(None));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_rule_with_windows() {
         at(6, 1_600, "B"),
     ];
     assert_eq!(run(&set, &records, &["symbol", "trades", "shares"]), ["A 3 300"]);
-    let plan = set.explain();
+    let plan = set.explain(None);
     assert!(
         plan.contains("rule velocity on itch.trade") && plan.contains("2 aggregates"),
         "{plan}"
@@ -316,7 +316,7 @@ fn rules_that_look_at_the_same_rows_share_a_window() {
          INSERT INTO say SELECT 9 FROM itch.trade WHERE qty > 1
             QUALIFY count(*) OVER (PARTITION BY symbol RANGE INTERVAL '1' SECOND PRECEDING) = 2;"
     ));
-    let plan = set.explain();
+    let plan = set.explain(None);
     assert_eq!(plan.matches("2 aggregates, at most").count(), 3, "{plan}");
     assert_eq!(plan.matches("shared by 3 rules").count(), 3, "{plan}");
     let trades = [("A", 1), ("B", 1), ("A", 2), ("A", 2)];

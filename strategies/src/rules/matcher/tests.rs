@@ -202,7 +202,7 @@ fn a_run_for_every_beginning() {
           THEN say(k, a.v, b.v, outcome())";
     let text = "A,a,1,1,1\nA,a,3,1,2\nA,b,2,1,3\nA,b,4,1,4\nA,a,1,1,5\nA,b,9,1,10";
     assert_eq!(run(rules, text), ["A 1 2 match", "A 3 4 match"]);
-    let plan = set(rules).explain();
+    let plan = set(rules).explain(None);
     assert!(plan.contains("within 5000 ms") && plan.contains("then action.say"), "{plan}");
 }
 

@@ -166,7 +166,9 @@ impl Planner<'_> {
             output,
         };
         let reads = vec![stream.schema.stream, Tick::SCHEMA.stream];
-        self.set.rules.push(Rule::new(name, options, reads, Kind::Group(Box::new(plan))));
+        let state = vec![self.state_key(stream, &grouping.keys)?];
+        let kind = Kind::Group(Box::new(plan));
+        self.set.rules.push(Rule::new(name, options, reads, state, kind));
         Ok(())
     }
 

@@ -61,6 +61,17 @@ impl Sides {
         sides
     }
 
+    /// The expression of one side, over that side's row alone.
+    fn alone(&self, side: usize, typed: &Typed) -> Typed {
+        let mut typed = typed.clone();
+        typed.each_mut(&mut |typed| {
+            if let Node::Column(column) = &mut typed.node {
+                *column = column.back(side * self.base);
+            }
+        });
+        typed
+    }
+
     /// The expression where one side is missing.
     fn without(&self, side: usize, typed: &Typed) -> Typed {
         let mut typed = typed.clone();
@@ -367,7 +378,12 @@ impl Planner<'_> {
         let mut reads = sides.streams.map(|stream| stream.schema.stream).to_vec();
         reads.push(Tick::STREAM);
         let kind = Kind::Join(Box::new(plan));
-        self.set.rules.push(Rule::new(named.name, named.options, reads, kind));
+        let mut state = Vec::new();
+        for (side, keys) in on.keys.iter().enumerate() {
+            let keys: Vec<Typed> = keys.iter().map(|key| sides.alone(side, key)).collect();
+            state.push(self.state_key(sides.streams[side], &keys)?);
+        }
+        self.set.rules.push(Rule::new(named.name, named.options, reads, state, kind));
         Ok(())
     }
 

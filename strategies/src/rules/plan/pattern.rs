@@ -311,8 +311,11 @@ impl Planner<'_> {
         if plan.is_timed {
             reads.extend([sys::Gap::STREAM, sys::Tick::STREAM]);
         }
+        let keyed = query.streams.iter().zip(&query.partition);
+        let state: Result<Vec<_>, Noted> =
+            keyed.map(|(stream, keys)| self.state_key(*stream, keys)).collect();
         let kind = Kind::Pattern(Box::new(plan));
-        self.set.rules.push(Rule::new(name, options, reads, kind));
+        self.set.rules.push(Rule::new(name, options, reads, state?, kind));
         Ok(())
     }
 

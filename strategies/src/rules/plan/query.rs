@@ -172,6 +172,8 @@ impl Planner<'_> {
             windows.push(window);
             places.push(at);
         }
+        let state: Result<Vec<_>, Noted> =
+            plans.iter().map(|plan| self.state_key(stream, &plan.partition)).collect();
         let input = |packed: usize| {
             let (window, aggregate) = (packed >> 16, packed & 0xffff);
             windows[window] << 16 | places[window][aggregate]
@@ -185,7 +187,7 @@ impl Planner<'_> {
         columns.for_each(|column| column.program.number_inputs(&input));
         let plan = QueryPlan { filter, windows, condition, guard, outputs };
         let kind = Kind::Query(Box::new(plan));
-        self.set.rules.push(Rule::new(name, options, vec![id], kind));
+        self.set.rules.push(Rule::new(name, options, vec![id], state?, kind));
         Ok(())
     }
 }
