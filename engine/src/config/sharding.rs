@@ -75,9 +75,9 @@ impl Config {
             let of_venues = !streams.iter().any(|stream| declared::is_declared(*stream));
             if reactors.len() > 1 && !(is_own && of_venues) {
                 return Err(Failure::config(format!(
-                    "rule `{rule}` keeps state of records that come to different reactors, and in a \
-                     fused topology no record goes to another: give their feeds the same `reactor`, or \
-                     take the pipelined topology"
+                    "rule `{rule}` keeps state of records that come to different reactors, and in \
+                     a fused topology no record goes to another: give their feeds the same \
+                     `reactor`, or take the pipelined topology"
                 )));
             }
         }
