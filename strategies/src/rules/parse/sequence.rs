@@ -260,15 +260,19 @@ impl Reader<'_> {
                 _ => (!is_first || guarded).then_some(way),
             };
             let next = links.get(at + 1);
-            let strict =
-                link == Link::Directly || link == Link::First && next == Some(&Link::Directly);
-            parts.push(self.lower(unit, way, strict)?);
+            let again = match link {
+                Link::EveryOne => GapMode::Any,
+                Link::Directly => GapMode::Strict,
+                Link::First if next == Some(&Link::Directly) => GapMode::Strict,
+                Link::First | Link::Eventually => GapMode::Next,
+            };
+            parts.push(self.lower(unit, way, again)?);
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Part::Sequence(parts) })
     }
 
-    /// A unit, found in a way; iterations follow each other directly if `strict`.
-    fn lower(&self, unit: Unit, way: Option<Way>, strict: bool) -> Parsed<Part> {
+    /// A unit, found in a way; its iterations follow each other as `again` says.
+    fn lower(&self, unit: Unit, way: Option<Way>, again: GapMode) -> Parsed<Part> {
         let led = |part: Part| match way.clone() {
             Some(way) => Part::Sequence(vec![way.part(), part]),
             None => part,
@@ -278,21 +282,20 @@ impl Reader<'_> {
             Unit::Not(var, for_ns) => Part::Absent { var, for_ns },
             Unit::Group(units) => self.lower_sequence(units, way)?,
             Unit::Either(units) => {
-                let all = units.into_iter().map(|unit| self.lower(unit, way.clone(), strict));
+                let all = units.into_iter().map(|unit| self.lower(unit, way.clone(), again));
                 Part::Either(all.collect::<Parsed<Vec<_>>>()?)
             }
             Unit::Both(units) => self.lower_both(units, way)?,
             Unit::Repeat { unit, min, max, greedy, until } => {
-                let mode = if strict { GapMode::Strict } else { GapMode::Next };
-                let again = Way::new(mode, until.into_iter().collect());
+                let next = Way::new(again, until.into_iter().collect());
                 let repeat = |part: Part, min: u32, max: Option<u32>| Part::Repeat {
                     part: Box::new(part),
                     min,
                     max,
                     greedy,
                 };
-                let rest = self.lower((*unit).clone(), Some(again), strict)?;
-                let first = self.lower(*unit, way, strict)?;
+                let rest = self.lower((*unit).clone(), Some(next), again)?;
+                let first = self.lower(*unit, way, again)?;
                 let most = max.map(|max| max - 1);
                 let least = min.saturating_sub(1);
                 let tail = (most != Some(0)).then(|| repeat(rest, least, most));
@@ -322,7 +325,7 @@ impl Reader<'_> {
             for (place, at) in order.into_iter().enumerate() {
                 let between = Way::new(GapMode::Next, unless.clone());
                 let way = if place == 0 { lead.clone() } else { Some(between) };
-                parts.push(self.lower(steps[at].clone(), way, false)?);
+                parts.push(self.lower(steps[at].clone(), way, GapMode::Next)?);
             }
             orders.push(Part::Sequence(parts));
         }

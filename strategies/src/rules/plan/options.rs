@@ -18,6 +18,9 @@ pub(super) struct Options {
     pub(super) runs_max: Option<usize>,
     /// Partial matches that WITHIN ended are results too.
     pub(super) timeouts: bool,
+    /// Whether every way to match is a result, or one for each beginning; by itself the pattern
+    /// says.
+    pub(super) all_matches: Option<bool>,
     pub(super) budget: Option<Budget>,
     /// The rule that a challenger stands against, and the share of keys that it acts on.
     pub(super) against: Option<Name>,
@@ -41,6 +44,7 @@ impl Default for Options {
             rows_max: None,
             runs_max: None,
             timeouts: false,
+            all_matches: None,
             budget: None,
             against: None,
             share: None,
@@ -54,7 +58,7 @@ impl Default for Options {
 }
 
 /// Every option, and what its values are.
-const OPTIONS: [(&str, &str); 14] = [
+const OPTIONS: [(&str, &str); 15] = [
     ("mode", "'live', 'shadow' and 'challenger' are"),
     ("against", "the name of a rule is"),
     ("share", "a number above 0 and at most 1 is"),
@@ -64,6 +68,7 @@ const OPTIONS: [(&str, &str); 14] = [
     ("rows_max", "a whole number from 1 is"),
     ("runs_max", "a whole number from 1 is"),
     ("timeouts", "'drop' and 'emit' are"),
+    ("matches", "'one' and 'all' are"),
     ("windows_max", "a whole number from 1 is"),
     ("emit", "'close' and 'change' are"),
     ("lateness", "a time as '2s' is: ns, us, ms, s, min and h are known"),
@@ -123,6 +128,10 @@ impl Options {
             "runs_max" => self.runs_max = Some(number()?),
             "timeouts" => {
                 self.timeouts = ["drop", "emit"].iter().position(|known| *known == text)? == 1;
+            }
+            "matches" => {
+                let all = ["one", "all"].iter().position(|known| *known == text)?;
+                self.all_matches = Some(all == 1);
             }
             _ => drop(text.parse::<u32>().ok().filter(|n| *n > 0)?),
         }

@@ -163,7 +163,7 @@ impl Planner<'_> {
             streams: vec![stream],
             partition: vec![partition],
             rows: insert.rows,
-            mode: Mode::Preferred,
+            mode: if options.all_matches == Some(true) { Mode::All } else { Mode::Preferred },
             start: Start::EveryRow,
             poison: &[],
         };
@@ -251,7 +251,7 @@ impl Planner<'_> {
             streams,
             partition,
             rows: RowsPerMatch::One,
-            mode: if rule.all { Mode::All } else { Mode::First },
+            mode: if options.all_matches.unwrap_or(rule.all) { Mode::All } else { Mode::First },
             start: rule.start,
             poison: &rule.poison,
         };
