@@ -17,6 +17,7 @@ pub mod mold;
 pub mod publish;
 pub mod reactor;
 pub mod report;
+pub mod rerun;
 pub mod ring;
 pub mod run;
 pub mod shard;

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod exit;
+pub mod explain;
 pub mod list;
 pub mod replay;
 pub mod run;
@@ -28,8 +29,10 @@ struct Cli {
 enum Command {
     /// Receive live feeds and decide until SIGINT, SIGTERM or --duration
     Run(run::RunArgs),
-    /// Decide over a capture as the live run would have
+    /// Decide over a capture as the live run would have, or again over a journal
     Replay(replay::ReplayArgs),
+    /// Say why an action was taken
+    Explain(explain::ExplainArgs),
     /// Check a configuration and say what it comes to
     Check(check::CheckArgs),
     /// Say what is in a capture
@@ -71,6 +74,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => run::run(&args, registry, &mut out),
         Command::Replay(args) => replay::run(&args, registry, &mut out),
+        Command::Explain(args) => explain::run(&args, registry, &mut out),
         Command::Check(args) => check::run(&args, registry, &mut out),
         Command::Inspect(args) => crate::inspect::run(&args, &mut out),
         Command::Publish(args) => args.run(),

@@ -300,6 +300,19 @@ impl Config {
         all.into_iter().find(|stream| stream.declared.schema.name.eq_ignore_ascii_case(name))
     }
 
+    /// Puts rule files whose text is at hand in the place of those that there are.
+    ///
+    /// # Errors
+    /// If they are not understood; the configuration is then as it was.
+    pub fn set_rules(&mut self, rules: Vec<RulesSection>) -> anyhow::Result<()> {
+        let mut set = RuleSet::with_functions(self.rule_set.functions().clone());
+        for section in &rules {
+            set.add(&section.file.display().to_string(), &section.text)?;
+        }
+        (self.rules, self.rule_set) = (rules, set);
+        Ok(())
+    }
+
     /// Reads a configuration from its text; `path` names it in messages. Rule files are not read.
     ///
     /// # Errors
@@ -316,12 +329,12 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read config {}", path.display()))?;
         let mut config = Self::parse(&path.display().to_string(), &text, registry)?;
-        for section in &mut config.rules {
-            let file = section.file.display().to_string();
+        let mut rules = std::mem::take(&mut config.rules);
+        for section in &mut rules {
             section.text = std::fs::read_to_string(&section.file)
-                .with_context(|| format!("cannot read rules {file}"))?;
-            config.rule_set.add(&file, &section.text)?;
+                .with_context(|| format!("cannot read rules {}", section.file.display()))?;
         }
+        config.set_rules(rules)?;
         streams::check(&config, &path.display().to_string(), &text)?;
         config.check_sharding()?;
         let known = |name: &String| {

@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicBool;
 use crate::latency::RuleTimes;
 use crate::report::RunReport;
 
-pub use plan::build_chain;
+pub use plan::{build_chain, deciders};
 pub use router::shard_of;
 pub use service::execute;
 

@@ -215,7 +215,8 @@ pub(super) fn egress_spec(
 }
 
 /// Everything that decides, in the order of its rule numbers: strategies, then rules.
-pub(super) fn deciders(config: &Config) -> Vec<String> {
+#[must_use]
+pub fn deciders(config: &Config) -> Vec<String> {
     let strategies = config.strategies.iter().map(|section| section.name.clone());
     strategies.chain(config.rule_set.names().map(str::to_owned)).collect()
 }

@@ -17,11 +17,12 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use corelane_strategies::rules::{RuleSet, Rules};
+use corelane_strategies::rules::Rules;
 use corelane_strategies::strategy::Strategy;
 
 use crate::config::Config;
 use crate::latency::{RuleMeter, RuleTimes};
+use crate::rerun::decided;
 use crate::shard::Reload;
 
 /// How often files are looked at.
@@ -114,24 +115,27 @@ impl RuleWatch {
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
     fn reload(&mut self) -> anyhow::Result<Option<usize>> {
-        let mut set = RuleSet::with_functions(self.config.rule_set.functions().clone());
-        for (path, _) in &self.files {
-            let name = path.display().to_string();
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-            set.add(&name, &text)?;
+        let mut rules = self.config.rules.clone();
+        for section in &mut rules {
+            let name = section.file.display();
+            section.text =
+                fs::read_to_string(&section.file).with_context(|| format!("cannot read {name}"))?;
         }
-        let now = &self.config.rule_set;
-        set.follow(now)?;
-        if set.fingerprint() == now.fingerprint() {
+        let mut next = self.config.clone();
+        next.set_rules(rules)?;
+        next.rule_set.follow(&self.config.rule_set)?;
+        if next.rule_set.fingerprint() == self.config.rule_set.fingerprint() {
             return Ok(None);
         }
-        let next = Config { rule_set: set, ..self.config.clone() };
         next.check_sharding()?;
         anyhow::ensure!(
             self.shards.len() < 2 || next.placement().sends_as(&self.config.placement()),
             "rules keep their state by other keys, so records would go to other shards: that \
              needs a restart"
         );
+        if next.journal.enabled {
+            decided::save_rules(&next.journal.dir, &next)?;
+        }
         self.reloads += 1;
         if let Ok(mut names) = self.names.write() {
             names.truncate(self.config.strategies.len());

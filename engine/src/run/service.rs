@@ -32,6 +32,7 @@ use crate::journal::JournalWriter;
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
 use crate::report::{self, RingReport, RunReport};
+use crate::rerun::decided;
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
 use crate::shard::{ActionOut, OnFull, Shard, ShardConfig, ShardEnd};
 use crate::sys::affinity;
@@ -153,6 +154,7 @@ pub fn execute(
     };
     if config.journal.enabled {
         plan::keep_earlier_journal(&config.journal.dir)?;
+        decided::save(&config.journal.dir, config)?;
     }
     let (ready, readiness) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));

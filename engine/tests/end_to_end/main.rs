@@ -5,6 +5,7 @@
 mod endings;
 mod lines;
 mod refusals;
+mod rerun;
 mod rules;
 mod same_decisions;
 mod sinks;

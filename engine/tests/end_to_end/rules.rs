@@ -148,4 +148,9 @@ fn rules_change_while_records_go_on() {
     let journal = side.journal();
     let entries = ["journal", "inspect", "--entries", "1000000", text(&journal)];
     assert_eq!(must(side.path(), &entries).matches("sys.rule_change").count(), 1);
+    // Decided again, rules change at the same record.
+    let again = must(side.path(), &["replay", "--journal", text(&journal), "--json"]);
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    let decided = actions.matches("\"strategy\":\"r\"").count();
+    assert_eq!(again["rules"]["r"]["same"], decided);
 }

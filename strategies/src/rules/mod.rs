@@ -36,4 +36,4 @@ mod windows;
 pub use catalog::{DeclaredStream, NULLS};
 pub use engine::Rules;
 pub use functions::{FUNCTIONS, FunctionDoc};
-pub use plan::{CannotFollow, Mode, Placement, RuleSet, Shares};
+pub use plan::{CannotFollow, Evidence, Mode, Placement, RuleFacts, RuleSet, Shares};

@@ -4,6 +4,7 @@
 //! it stands.
 
 mod arm;
+mod evidence;
 mod follow;
 mod group;
 mod guard;
@@ -24,6 +25,7 @@ use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
 
 pub(super) use arm::Arm;
+pub use evidence::{Evidence, RuleFacts};
 pub use follow::CannotFollow;
 pub(super) use group::{BOUNDS, Emit, GroupPlan};
 pub(super) use guard::{Guard, Values, word_of_text};

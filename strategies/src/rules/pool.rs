@@ -6,10 +6,9 @@
 use corelane_feeds::record::Record;
 use zerocopy::IntoBytes;
 
-use super::key::put_words;
 use super::plan::PoolWindow;
 use super::program::Machine;
-use super::types::{Type, Value};
+use super::types::Value;
 use super::window::Windows;
 use crate::memory::Memory;
 use crate::state::StateReader;
@@ -85,14 +84,8 @@ impl Pool {
             return;
         }
         plan.key.fill(machine, row, key);
-        for (arg, (program, ty)) in args.iter_mut().zip(&plan.args) {
-            let value = program.run(machine, row, &[]);
+        for (arg, value) in args.iter_mut().zip(plan.arguments(machine, record)) {
             *arg = value;
-            if matches!(ty, Type::Text(_)) && value.known {
-                let mut word = [0];
-                put_words(program, value, *ty, row, &mut word);
-                arg.bits = word[0];
-            }
         }
         let Some(out) = self.inputs.get_mut(*first..*first + plan.aggregates.len()) else { return };
         state.update(key, record.header.ts_event.0, args, out);

@@ -3,14 +3,16 @@
 //! Invariant: two rules that look at the same rows of the same keys share one window and every
 //! aggregate that both ask for.
 
-use corelane_feeds::record::StreamId;
+use corelane_feeds::record::{Record, StreamId};
+use zerocopy::IntoBytes;
 
 use super::{Options, Planner, Program};
 use crate::rules::ast::Name;
 use crate::rules::expr::Typed;
-use crate::rules::key::KeyProgram;
+use crate::rules::key::{KeyProgram, put_words};
+use crate::rules::program::Machine;
 use crate::rules::resolve::Noted;
-use crate::rules::types::Type;
+use crate::rules::types::{Type, Value};
 use crate::rules::window::{Aggregate, Frame, Spec, SpecError, Windows};
 use crate::rules::windows::{WindowPlan, placeless};
 
@@ -50,6 +52,30 @@ impl PoolWindow {
             keys_max: self.keys_max,
             rows_max: self.rows_max,
         }
+    }
+
+    /// What is kept of a row, as it was written.
+    pub(super) fn args_typed(&self) -> &[Typed] {
+        &self.args_typed
+    }
+
+    /// What is kept of a row: a text as the word that stands for it.
+    #[inline]
+    pub(in crate::rules) fn arguments<'a>(
+        &'a self,
+        machine: &'a mut Machine,
+        record: &'a Record,
+    ) -> impl Iterator<Item = Value> + 'a {
+        let row = record.as_bytes();
+        self.args.iter().map(move |(program, ty)| {
+            let value = program.run(machine, row, &[]);
+            if !matches!(ty, Type::Text(_)) || !value.known {
+                return value;
+            }
+            let mut word = [0];
+            put_words(program, value, *ty, row, &mut word);
+            Value { bits: word[0], known: true }
+        })
     }
 
     /// Whether its state means the same as another's.

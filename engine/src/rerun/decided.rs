@@ -1,0 +1,117 @@
+//! What decided, beside the journal of what was decided: the configuration as it was used, and the
+//! text of every rule set that ran.
+//!
+//! ```text
+//! DIR/shard-000/...                the journal
+//! DIR/config.toml                  the configuration, every default spelled out
+//! DIR/rules.toml                   the rule files that the run began with, with their text
+//! DIR/rules-0123456789abcdef.toml  those that took their place, by the name in sys.rule_change
+//! ```
+//!
+//! Invariant: a rule set is on disk before a shard runs it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use corelane_strategies::registry::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, RulesSection};
+
+const CONFIG: &str = "config.toml";
+const RULES: &str = "rules.toml";
+
+/// The rule files of one set.
+#[derive(Serialize, Deserialize)]
+struct RuleFiles {
+    #[serde(default)]
+    file: Vec<RuleFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RuleFile {
+    path: PathBuf,
+    text: String,
+}
+
+fn changed_path(dir: &Path, fingerprint: u64) -> PathBuf {
+    dir.join(format!("rules-{fingerprint:016x}.toml"))
+}
+
+/// Whether a file in the directory of a run is one of these.
+#[must_use]
+pub fn is_decided(name: &str) -> bool {
+    name == CONFIG || name == RULES || name.starts_with("rules-") && name.ends_with(".toml")
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    let written = || -> io::Result<()> {
+        let mut file = fs::File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes the configuration and the rules that a run begins with.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn save(dir: &Path, config: &Config) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    write(&dir.join(CONFIG), &config.to_string())?;
+    write_rules(&dir.join(RULES), config)
+}
+
+/// Writes rules that are about to take the place of others.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn save_rules(dir: &Path, config: &Config) -> anyhow::Result<()> {
+    write_rules(&changed_path(dir, config.rule_set.fingerprint()), config)
+}
+
+fn write_rules(path: &Path, config: &Config) -> anyhow::Result<()> {
+    let file = |section: &RulesSection| {
+        let RulesSection { file, text } = section;
+        RuleFile { path: file.clone(), text: text.clone() }
+    };
+    let files = RuleFiles { file: config.rules.iter().map(file).collect() };
+    write(path, &toml::to_string(&files).context("rule files")?)
+}
+
+/// Reads the configuration and the rules that a journal began with.
+///
+/// # Errors
+/// If they are not there, or cannot be used by this program.
+pub fn load(dir: &Path, registry: &Registry) -> anyhow::Result<Config> {
+    let path = dir.join(CONFIG);
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {}: say which configuration decided", path.display())
+    })?;
+    let mut config = Config::parse(&path.display().to_string(), &text, registry)?;
+    read_rules(&dir.join(RULES), &mut config)?;
+    Ok(config)
+}
+
+/// Puts the rules of a name in the place of a configuration's own.
+///
+/// # Errors
+/// If they are not there, or are not understood.
+pub fn load_rules(dir: &Path, fingerprint: u64, config: &mut Config) -> anyhow::Result<()> {
+    read_rules(&changed_path(dir, fingerprint), config)
+}
+
+fn read_rules(path: &Path, config: &mut Config) -> anyhow::Result<()> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("the rules that decided are not there: {}", path.display()))?;
+    let files: RuleFiles =
+        toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let sections = files.file.into_iter();
+    let sections = sections.map(|RuleFile { path, text }| RulesSection { file: path, text });
+    config.set_rules(sections.collect())
+}
