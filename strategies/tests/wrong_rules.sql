@@ -313,13 +313,13 @@ CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b:(qt
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b(qty > 1) WITHIN '5' SECOND THEN go(1)
 ----
-CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY (a:(qty > 1)) -> b(qty > 1) THEN go(1)
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) -> EVERY NOT b:(qty > 1) FOR INTERVAL '5' SECOND THEN go(1)
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> a:(qty > 2) THEN go(1)
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> NOT b:(qty > 2) THEN go(1)
 ----
-CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) AND NOT b:(qty > 2) FOR INTERVAL '5' SECOND THEN go(1)
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY (a:(qty > 1) -> c:(qty > 1)) AND NOT b:(qty > 2) FOR INTERVAL '5' SECOND THEN go(1)
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> THEN go(1)
 ----

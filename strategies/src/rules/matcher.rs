@@ -363,8 +363,13 @@ impl Matcher {
         if !self.desk.pending.is_empty() {
             return Progress::More;
         }
-        let Self { plan, patterns, desk, watermark, .. } = self;
+        let Self { plan, patterns, desk, watermark, key, .. } = self;
         let mut judge = Judge { plan, desk, context, cause: Cause::Time, stops: true };
+        if plan.key_parts.is_empty() && patterns.has_absences() {
+            // Its only key is there from the start: what begins with an absence begins now.
+            key.fill(0);
+            patterns.open(key, *watermark, &mut judge);
+        }
         patterns.advance(*watermark, &mut judge);
         self.progress()
     }

@@ -31,6 +31,16 @@ struct Step {
     absent: Option<bool>,
 }
 
+impl Step {
+    /// A row of a loop is none that ends it.
+    fn own(&self) -> String {
+        match self.until.as_ref().filter(|until| !until.contains("sum(")) {
+            Some(until) => format!("({}) AND NOT ({until})", self.condition),
+            None => self.condition.clone(),
+        }
+    }
+}
+
 fn link(text: &str) -> &'static str {
     match text {
         "begin" | "next" | "strict" | "notNext" => ",",
@@ -86,6 +96,8 @@ fn steps(ast: &Value) -> Vec<Step> {
 struct Writer {
     names: usize,
     bound: Vec<String>,
+    /// The step that has the last row of a counted step.
+    last: Vec<(String, String)>,
 }
 
 impl Writer {
@@ -96,11 +108,12 @@ impl Writer {
     }
 
     fn first(&mut self, step: &Step) -> String {
+        let own = step.own();
         if self.bound.contains(&step.name) {
-            return self.step(step, &step.condition);
+            return self.step(step, &own);
         }
         self.bound.push(step.name.clone());
-        format!("{}:({})", step.name, step.condition)
+        format!("{}:({own})", step.name)
     }
 
     /// The steps that are left, each with what leads to it. `not` is what must not come before
@@ -135,11 +148,11 @@ impl Writer {
         let mut taken = self.first(step);
         let (min, max) = step.times;
         if max != Some(1) {
-            let mut own = step.condition.clone();
-            if let Some(until) = step.until.as_ref().filter(|until| !until.contains("sum(")) {
-                own = format!("({own}) AND NOT ({until})");
+            let again = self.step(step, &step.own());
+            let name = again.split(':').next().unwrap_or_default().to_owned();
+            if max == Some(min) {
+                self.last.push((step.name.clone(), name.clone()));
             }
-            let again = self.step(step, &own);
             let inner = match rest.first() {
                 Some(Step { absent: Some(next_only), condition, .. }) => {
                     let guard = self.step(step, condition);
@@ -155,8 +168,14 @@ impl Writer {
                 Some(Step { absent: Some(false), condition, .. }) => Some(condition),
                 _ => None,
             };
+            let ends = ends.filter(|_| max != Some(2));
             if let Some(until) = step.until.as_ref().or(ends) {
-                let until = self.step(step, until);
+                // The loop's sum is that of its first row and of the others.
+                let sum = |of: &str| format!("coalesce(sum({of}.price), 0)");
+                let both = format!("{} + {}", sum(&step.name), sum(&name));
+                let short = step.name.split_once('_').map_or("", |(_, short)| short);
+                let until = until.replace(&format!("sum({short}.price)"), &both);
+                let until = self.step(step, &until);
                 taken += &format!(" UNTIL {until}");
             }
         }
@@ -193,10 +212,19 @@ pub(crate) fn job(case: &Value) -> Result<Job, String> {
         let name = name.trim_end_matches("!strict").replace(|c: char| !c.is_alphanumeric(), "");
         steps.iter().find(|step| step.name.ends_with(&format!("_{name}"))).map(|s| s.name.clone())
     };
+    let mut writer = Writer::default();
+    let ways = writer.build(&steps, Vec::new(), "");
     let (all, skip) = match after.split_once(':') {
         Some((to, name)) => {
             let to = if to == "to_first" { "FIRST" } else { "LAST" };
-            let name = named(name).ok_or("it skips to a step that it does not have")?;
+            let mut name = named(name).ok_or("it skips to a step that it does not have")?;
+            let last = writer.last.iter().find(|(of, _)| *of == name);
+            if let ("LAST", Some((_, last))) = (to, last) {
+                name.clone_from(last);
+            }
+            if to == "FIRST" && name == steps[0].name && !steps[0].is_optional {
+                return Err("declared difference 5: skipping to the first step is refused".into());
+            }
             (false, format!("AFTER MATCH SKIP TO {to} {name}"))
         }
         None if after == "no_skip" => (true, "AFTER MATCH SKIP TO NEXT ROW".to_owned()),
@@ -207,7 +235,6 @@ pub(crate) fn job(case: &Value) -> Result<Job, String> {
         Some(ms) => format!("WITHIN INTERVAL '{ms}' MILLISECOND"),
         None => String::new(),
     };
-    let ways = Writer::default().build(&steps, Vec::new(), "");
     let ways: Vec<String> = match ways.len() {
         1 => ways,
         _ => ways.iter().map(|way| format!("({way})")).collect(),

@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 /// Columns of every stream, which a field of a case cannot be called as.
 const TAKEN: [&str; 6] = ["feed", "instrument", "seq", "ts_event", "ts_recv", "ts"];
 const DAY_MS: u64 = 86_400_000;
+/// When patterns that wait from the start are taken to start: not at no time at all.
+const BEGIN_MS: u64 = 60_000;
 
 /// What a rule does, as the case's rows are compared with it.
 #[derive(Clone, Debug)]
@@ -162,10 +164,13 @@ fn value(set: &RuleSet, action: &Record) -> Vec<Value> {
 pub(crate) enum End {
     Open,
     HourLater,
+    /// No; and rules are there a minute before time 0 of the case, which is then told.
+    Begun,
 }
 
 /// Compiles a text and runs it; what its actions hold.
 pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, String> {
+    let shift = if end == End::Begun { BEGIN_MS } else { 0 };
     let mut set = RuleSet::new();
     set.add("case.sql", text).map_err(|error| error.to_string())?;
     let mut chain = Chain::new(vec![], vec![Box::new(Rules::new(&set))]);
@@ -174,6 +179,8 @@ pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, Strin
         let config = TextConfig::new(0, &stream.declared, Format::Json);
         feeds.insert(stream.declared.schema.name.to_ascii_lowercase(), TextFeed::new(&config));
     }
+    // Where time comes first, to every rule, whatever streams it looks at.
+    let ticks = case["notes"].as_str().is_some_and(|notes| notes.contains("time advances to"));
     let mut told = Vec::new();
     let mut seq = 0;
     let mut push = |record: &Record, on: Option<usize>, told: &mut Vec<Told>| {
@@ -190,10 +197,10 @@ pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, Strin
     push(sys::Session::new(Stamp::default(), 0).as_record(), None, &mut told);
     let times = events(case).iter().filter_map(|event| event["t_ms"].as_u64());
     let first = times.clone().next().unwrap_or(0);
-    let begin = if first < DAY_MS { 0 } else { first };
+    let begin = if first < DAY_MS { shift } else { first };
     push(tick(begin).record().ok_or("a tick")?, None, &mut told);
     for (at, event) in events(case).iter().enumerate() {
-        let ms = event["t_ms"].as_u64().ok_or("an event without a time")?;
+        let ms = event["t_ms"].as_u64().ok_or("an event without a time")? + shift;
         match event["kind"].as_str() {
             Some("advance" | "watermark") => {
                 push(tick(ms).record().ok_or("a tick")?, Some(at), &mut told);
@@ -201,6 +208,9 @@ pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, Strin
             }
             Some(_) => continue,
             None => {}
+        }
+        if ticks {
+            push(tick(ms).record().ok_or("a tick")?, Some(at), &mut told);
         }
         let name = event["stream"].as_str().unwrap_or_default();
         let mut line = fields(event);
@@ -222,9 +232,12 @@ pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, Strin
             push(record.record().ok_or("a record")?, Some(at), &mut told);
         }
     }
-    if end == End::HourLater {
+    // A source that waits at its end does not always say how long.
+    let waits =
+        end == End::Begun && !ticks && events(case).last().is_some_and(|e| e.get("kind").is_none());
+    if end == End::HourLater || waits {
         let last = times.max().unwrap_or(0);
-        push(tick(last + 3_600_000).record().ok_or("a tick")?, None, &mut told);
+        push(tick(last + shift + 3_600_000).record().ok_or("a tick")?, None, &mut told);
     }
     Ok(told)
 }

@@ -106,7 +106,7 @@ impl<'a> Text<'a> {
         })
     }
 
-    fn condition(&mut self) -> Result<String, String> {
+    fn condition(&mut self, own: Option<&str>) -> Result<String, String> {
         if !self.take("[") {
             return Ok(String::new());
         }
@@ -116,7 +116,7 @@ impl<'a> Text<'a> {
             if depth == 0 {
                 let inside = &self.rest[..at];
                 self.rest = &self.rest[at + 1..];
-                return Ok(expression(inside));
+                return Ok(expression(inside, own));
             }
         }
         Err("an open condition".to_owned())
@@ -140,7 +140,7 @@ impl<'a> Text<'a> {
         if !self.streams.contains(&stream) {
             self.streams.push(stream.clone());
         }
-        let condition = self.condition()?;
+        let condition = self.condition(name.as_deref())?;
         if is_not {
             let for_time = if self.take("for") { Some(self.time()?) } else { None };
             return Ok(Node::Not { stream, condition, for_time });
@@ -172,7 +172,8 @@ impl<'a> Text<'a> {
 }
 
 /// A condition or value in our words: `e[0].x` is `first(e.x, 0)`, `e[last-1].x` `last(e.x, 1)`.
-fn expression(text: &str) -> String {
+/// In the condition of `own` itself the last row is the one before; ours is the row that is tested.
+fn expression(text: &str, own: Option<&str>) -> String {
     let mut text = text.replace("==", "=").replace("!=", "<>");
     while let Some(at) = text.find('[') {
         let start = text[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -183,9 +184,10 @@ fn expression(text: &str) -> String {
         let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
         let step = &text[start..at];
         let value = match index.trim().strip_prefix("last") {
-            Some("") => format!("last({step}.{name}, 0)"),
             Some(back) => {
-                format!("last({step}.{name}, {})", back.trim().trim_start_matches('-').trim())
+                let back = back.trim().trim_start_matches('-').trim();
+                let back = back.parse().unwrap_or(0) + usize::from(own == Some(step));
+                format!("last({step}.{name}, {back})")
             }
             None => format!("first({step}.{name}, {})", index.trim()),
         };
@@ -203,6 +205,28 @@ fn expression(text: &str) -> String {
 }
 
 impl Node {
+    fn is_loop(&self) -> bool {
+        match self {
+            Node::Step { quantifier, .. } => !quantifier.is_empty(),
+            Node::Every(inner) => inner.is_loop(),
+            _ => false,
+        }
+    }
+
+    /// EVERY of an absence or of several steps behind others.
+    fn repeats_inside(&self, is_first: bool) -> bool {
+        match self {
+            Node::Every(inner) => !is_first && !matches!(inner.as_ref(), Node::Step { .. }),
+            Node::Sequence(_, nodes) => {
+                (0..).zip(nodes).any(|(at, node)| node.repeats_inside(is_first && at == 0))
+            }
+            Node::Both(nodes) | Node::Either(nodes) => {
+                nodes.iter().any(|node| node.repeats_inside(false))
+            }
+            Node::Step { .. } | Node::Not { .. } => false,
+        }
+    }
+
     fn write(&self) -> String {
         let brackets = |node: &Node| match node {
             Node::Sequence(..) => format!("({})", node.write()),
@@ -237,7 +261,7 @@ fn value(text: &str, names: &[(String, String)], streams: &[Stream]) -> (String,
     let stream = names.iter().find(|(name, _)| name == step).map(|(_, stream)| stream);
     let stream = streams.iter().find(|known| Some(&known.name) == stream);
     let kind = stream.map_or("DOUBLE", |stream| stream.kind(&column(field)));
-    (expression(text), kind)
+    (expression(text, None), kind)
 }
 
 pub(crate) fn job(case: &Value, source: &str) -> Result<Job, String> {
@@ -253,6 +277,9 @@ pub(crate) fn job(case: &Value, source: &str) -> Result<Job, String> {
     if !text.rest.trim().is_empty() {
         return Err(format!("the translator cannot read `{}`", text.rest));
     }
+    if node.repeats_inside(true) {
+        return Err("behind `->`, EVERY repeats one step, not an absence or a group".to_owned());
+    }
     let declared = streams(case);
     let values: Vec<(String, &str)> = selected
         .split(',')
@@ -264,15 +291,22 @@ pub(crate) fn job(case: &Value, source: &str) -> Result<Job, String> {
         .map(|(at, (_, kind))| format!("c{at} {}", kind.replace("(24)", "(16)")))
         .collect();
     let values: Vec<&str> = values.iter().map(|(text, _)| text.as_str()).collect();
+    // A loop of a sequence takes rows that another match could begin with, but for the last one.
+    let skip = match (&node, text.names.last()) {
+        (Node::Sequence(",", nodes), Some((last, _))) if nodes.iter().any(Node::is_loop) => {
+            format!("\n  AFTER MATCH SKIP TO LAST {last}")
+        }
+        _ => String::new(),
+    };
     let text = format!(
         "CREATE ACTION say ({});
 CREATE RULE r ON {}
-  MATCH {}{within}
+  MATCH {}{within}{skip}
   THEN say({});",
         columns.join(", "),
         text.streams.join(", "),
         node.write(),
         values.join(", ")
     );
-    Ok(Job { text, columns: Vec::new(), end: End::Open })
+    Ok(Job { text, columns: Vec::new(), end: End::Begun })
 }

@@ -128,3 +128,21 @@ INSERT INTO say SELECT v, w, x, y, z FROM T MATCH_RECOGNIZE (
 -- case esper-x-mr-skip-next-row
 -- columns: on row0 row1
 -- not expressible: rows are told by name
+
+-- case esper-PatternObserverTimerInterval-07
+-- not expressible: declared: a deadline that repeats counts from its time, not from the next look at the clock
+
+-- case esper-PatternOperatorMatchUntil-48
+-- not expressible: no second implementation reproduces it: EVERY would begin again before UNTIL
+
+-- case siddhi-EveryAbsentPattern-testQueryAbsent44
+-- not expressible: declared: EVERY (a AND NOT n) begins again after n, as Esper has it
+
+-- case siddhi-LogicalPattern-testQuery5
+-- not expressible: declared: a record is one step of AND, not two
+
+-- case siddhi-LogicalAbsentPattern-testQueryAbsent5_2
+-- not expressible: the case does not say how long its source waits after the last event
+
+-- case siddhi-AbsentSequence-testQueryAbsent6
+-- not expressible: declared: MATCH begins again until it has matched, as Siddhi does with `->`

@@ -129,7 +129,8 @@ fn build(steps: &[Step], guards: Gap, not_next: Option<u8>) -> Node {
     }
     let until = step.until.map_or(VarSet::default(), VarSet::of);
     let first = Gap { mode: step.gap, ..guards };
-    let inner = Gap { mode: step.inner, unless: until.or(trailing), unless_first: trailing_first };
+    let unless = until.or(trailing);
+    let inner = Gap { mode: step.inner, unless, unless_first: trailing_first, ..Gap::default() };
     let one = |gap: Gap| Node::Concat(vec![Node::Gap(gap), Node::Var(step.var)]);
     let (min, max) = step.times;
     let mut taken = vec![one(first)];

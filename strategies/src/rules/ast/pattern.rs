@@ -40,6 +40,8 @@ pub(in crate::rules) enum Part {
     Exclude(Box<Part>),
     /// `()`
     Empty,
+    /// The next attempt begins when one has come here.
+    Anew,
     /// How the next row is found.
     Gap {
         /// What may lie between.
@@ -48,6 +50,8 @@ pub(in crate::rules) enum Part {
         unless: Vec<Name>,
         /// What may not come directly.
         unless_first: Vec<Name>,
+        /// The wait counts as begun when the one before it did.
+        goes_on: bool,
     },
     /// A time without a row of the variable; without a time until WITHIN is over.
     Absent {

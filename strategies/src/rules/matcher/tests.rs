@@ -281,6 +281,75 @@ fn counted_steps_and_until() {
 }
 
 #[test]
+fn steps_and_absences_in_any_order() {
+    let rules = "CREATE RULE r ON rows PARTITION BY k
+        MATCH EVERY a:(c = 'a') -> (b:(c = 'b') AND NOT x:(c = 'x') FOR INTERVAL '3' SECOND)
+        THEN say(k, a.v, b.v, outcome())";
+    let text =
+        "A,a,1,1,1\nA,b,2,1,2\ntick 4\nB,a,3,1,5\nB,b,4,1,6\nB,x,5,1,7\nC,a,6,1,8\nC,b,7,1,12";
+    assert_eq!(run(rules, text), ["A 1 2 absent", "C 6 7 match"], "after the time x may come");
+    let rules = "CREATE RULE r ON rows
+        MATCH (NOT x:(c = 'x') FOR INTERVAL '2' SECOND AND NOT y:(c = 'y') FOR INTERVAL '4' SECOND)
+              -> a:(c = 'a')
+        THEN say(a.k, a.v, 0, '')";
+    let text = "A,q,1,1,1\nA,a,2,1,4\nA,x,3,1,4\nA,a,4,1,5\nA,a,5,1,6";
+    assert_eq!(run(rules, text), ["A 4 0 "]);
+}
+
+#[test]
+fn what_repeats_among_steps_in_any_order() {
+    let rules = |pattern: &str| {
+        format!("CREATE RULE r ON rows PARTITION BY k MATCH ({pattern}) THEN say(k, a.v, b.v, '')")
+    };
+    let text = "A,a,1,1,1\nA,a,2,1,2\nA,b,3,1,3\nA,a,4,1,4\nA,b,5,1,5";
+    let (a, b) = ("a:(c = 'a')", "b:(c = 'b')");
+    let every = run(&rules(&format!("EVERY {a} AND {b}")), text);
+    assert_eq!(every, ["A 1 3 ", "A 2 3 ", "A 4 3 "]);
+    let both = run(&rules(&format!("EVERY {a} AND EVERY {b}")), text);
+    assert_eq!(both, ["A 1 3 ", "A 2 3 ", "A 4 3 ", "A 1 5 ", "A 2 5 ", "A 4 5 "]);
+    assert_eq!(run(&rules(&format!("{a} AND {b}")), text), ["A 1 3 "]);
+}
+
+#[test]
+fn every_in_brackets_begins_anew_before_what_follows() {
+    let rules = "CREATE RULE r ON rows PARTITION BY k
+        MATCH EVERY (a:(c = 'a') -> b:(c = 'b')) -> d:(c = 'd') THEN say(k, a.v, d.v, '')";
+    let text = "A,a,1,1,1\nA,a,2,1,2\nA,b,3,1,3\nA,a,4,1,4\nA,b,5,1,5\nA,d,6,1,6\nA,d,7,1,7";
+    assert_eq!(run(rules, text), ["A 1 6 ", "A 4 6 "]);
+    let silence = "CREATE RULE r ON rows
+        MATCH EVERY NOT a:(c = 'a') FOR INTERVAL '2' SECOND -> d:(c = 'd')
+        THEN say(d.k, d.v, 0, '')";
+    let text = "tick 1\ntick 3\nA,a,1,1,4\ntick 6\nA,d,2,1,7\nA,d,3,1,9";
+    assert_eq!(run(silence, text), ["A 2 0 ", "A 2 0 ", "A 3 0 "]);
+}
+
+#[test]
+fn without_every_what_was_forbidden_ends_it() {
+    let rules = |every: &str| {
+        format!(
+            "CREATE RULE r ON rows PARTITION BY k
+             MATCH {every}(NOT x:(c = 'x') -> a:(c = 'a')) THEN say(k, a.v, 0, '')"
+        )
+    };
+    let text = "A,x,1,1,1\nA,a,2,1,2\nB,a,3,1,3\nB,a,4,1,4";
+    assert_eq!(run(&rules(""), text), ["B 3 0 "]);
+    assert_eq!(run(&rules("EVERY "), text), ["A 2 0 ", "B 3 0 ", "B 4 0 "]);
+}
+
+#[test]
+fn every_way_to_match() {
+    let text = "A,a,1,1,1\nA,b,2,1,2\nA,b,3,1,3\nA,b,4,1,4";
+    let rules = "INSERT INTO say SELECT k, x, n, '' FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k MEASURES last(b.v) AS x, count(b.*) AS n
+            AFTER MATCH SKIP TO NEXT ROW PATTERN (a b+) DEFINE a AS c = 'a', b AS c = 'b')
+        WITH (matches = 'all')";
+    assert_eq!(run(rules, text), ["A 2 1 ", "A 3 2 ", "A 4 3 "]);
+    let loops = "CREATE RULE r ON rows PARTITION BY k
+        MATCH EVERY a:(c = 'a') -> EVERY b:(c = 'b'){2} THEN say(k, first(b.v), last(b.v), '')";
+    assert_eq!(run(loops, text), ["A 2 3 ", "A 2 4 ", "A 3 4 "]);
+}
+
+#[test]
 fn rows_that_may_lag_are_sorted_first() {
     let late = BASE.replace("time_unit = 's', format", "time_unit = 's', lateness = '2s', format");
     let rules = "

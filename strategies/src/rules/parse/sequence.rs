@@ -3,7 +3,8 @@
 //! ```text
 //! sequence = unit { ("->" ["EVERY"] | ",") unit }
 //! unit     = both { "OR" both }          both = one { "AND" one }
-//! one      = "NOT" step ["FOR" time] | (step | "(" sequence ")") [quantifier] ["UNTIL" step]
+//! one      = "NOT" step ["FOR" time] | ["EVERY"] step
+//!          | (step | "(" sequence ")") [quantifier] ["UNTIL" step]
 //! step     = [name ":"] stream-or-name ["(" condition ")"]
 //! ```
 //!
@@ -35,6 +36,7 @@ enum Link {
 enum Unit {
     Step(Name),
     Not(Name, Option<u64>),
+    Every(Name),
     Group(Vec<(Link, Unit)>),
     Both(Vec<Unit>),
     Either(Vec<Unit>),
@@ -47,15 +49,17 @@ struct Way {
     mode: GapMode,
     unless: Vec<Name>,
     unless_first: Vec<Name>,
+    goes_on: bool,
 }
 
 impl Way {
     fn new(mode: GapMode, unless: Vec<Name>) -> Self {
-        Self { mode, unless, unless_first: Vec::new() }
+        Self { mode, unless, unless_first: Vec::new(), goes_on: false }
     }
 
     fn part(self) -> Part {
-        Part::Gap { mode: self.mode, unless: self.unless, unless_first: self.unless_first }
+        let Self { mode, unless, unless_first, goes_on } = self;
+        Part::Gap { mode, unless, unless_first, goes_on }
     }
 }
 
@@ -85,23 +89,21 @@ impl Reader<'_> {
         }
         let skip = self.skip()?.unwrap_or(SkipTo::NextRow);
         let then = self.then()?;
-        let waits = matches!(units.first(), Some((_, Unit::Not(..))))
-            || matches!(units.first(), Some((_, Unit::Both(all))) if all.iter().any(is_not));
-        let is_group = matches!(units.first(), Some((_, Unit::Group(_))));
-        if every && is_group && units.len() > 1 {
-            return Err(Wrong {
-                span,
-                title: "EVERY takes one step, or all of the pattern in brackets".to_owned(),
-                label: "these brackets end before the pattern does".to_owned(),
-            });
-        }
-        let start = match (every, is_group || waits) {
-            (false, _) => Start::UntilMatch,
-            (true, true) => Start::Again,
-            (true, false) => Start::EveryRow,
+        let first = units.first().map(|(_, unit)| unit);
+        let waits = first.is_some_and(waits);
+        let is_group = matches!(first, Some(Unit::Group(_)));
+        let start = match every {
+            // What was forbidden before the first step has come: it is over.
+            false if first.is_some_and(is_forbidding) => Start::Once,
+            false => Start::UntilMatch,
+            true if is_group || waits => Start::Again,
+            true => Start::EveryRow,
         };
+        // EVERY is of the first unit: the next one begins while what follows is waited for.
+        let is_guard = matches!(first, Some(Unit::Not(_, None)));
+        let anew = start == Start::Again && !is_guard && units.len() > 1;
         let all = has_every(&units);
-        let part = self.lower_sequence(units, None)?;
+        let part = self.lower_sequence(units, None, anew)?;
         let subsets = Vec::new();
         let pattern = Pattern { span, part, defines, subsets, within_ns, skip };
         Ok(Statement::MatchRule(Box::new(MatchRule {
@@ -131,7 +133,16 @@ impl Reader<'_> {
             } else {
                 return Ok(units);
             };
-            units.push((link, self.unit(defines, depth)?));
+            let begin = self.here();
+            let unit = self.unit(defines, depth)?;
+            if link == Link::EveryOne && is_not(&unit) {
+                return Err(Wrong {
+                    span: begin.start..self.here().start.max(begin.end),
+                    title: "EVERY behind `->` repeats a step, not an absence".to_owned(),
+                    label: "this is no step".to_owned(),
+                });
+            }
+            units.push((link, unit));
         }
     }
 
@@ -144,16 +155,17 @@ impl Reader<'_> {
                 both.push(self.one(defines, depth)?);
             }
             let span = begin.start..self.here().start.max(begin.end);
-            let positive = both.iter().filter(|unit| !is_not(unit)).count();
             let is_timed = |unit: &Unit| matches!(unit, Unit::Not(_, Some(_)));
-            if both.len() > BOTH_MAX
-                || both.len() > 1 && both.iter().any(is_timed)
-                || positive == 0 && both.len() > 1
-            {
+            let is_guard = |unit: &Unit| matches!(unit, Unit::Not(_, None));
+            let is_step = |unit: &Unit| matches!(unit, Unit::Step(_) | Unit::Every(_));
+            let is_mixed =
+                both.iter().any(is_timed) && !both.iter().all(|unit| is_not(unit) || is_step(unit));
+            let is_wrong = both.len() > BOTH_MAX || both.iter().all(is_guard) || is_mixed;
+            if both.len() > 1 && is_wrong {
                 return Err(Wrong {
                     span,
                     title: "AND joins up to five steps, one of which is to come".to_owned(),
-                    label: "NOT ... FOR a time stands alone".to_owned(),
+                    label: "beside NOT ... FOR a time, steps alone".to_owned(),
                 });
             }
             all.push(if both.len() == 1 { both.remove(0) } else { Unit::Both(both) });
@@ -168,6 +180,9 @@ impl Reader<'_> {
             let step = self.step(defines)?;
             let for_ns = if self.word("FOR") { Some(self.time()?) } else { None };
             return Ok(Unit::Not(step, for_ns));
+        }
+        if self.word("EVERY") {
+            return Ok(Unit::Every(self.step(defines)?));
         }
         let unit = if self.parser.consume_token(&Token::LParen) {
             let inner = self.sequence(defines, depth + 1)?;
@@ -222,7 +237,13 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    fn lower_sequence(&self, units: Vec<(Link, Unit)>, lead: Option<Way>) -> Parsed<Part> {
+    /// With `anew`, the next attempt begins when the first unit is complete.
+    fn lower_sequence(
+        &self,
+        units: Vec<(Link, Unit)>,
+        lead: Option<Way>,
+        anew: bool,
+    ) -> Parsed<Part> {
         let mut parts = Vec::new();
         let (mut unless, mut unless_first) = (Vec::new(), Vec::new());
         let mut lead = lead;
@@ -247,8 +268,8 @@ impl Reader<'_> {
                 Link::Directly => GapMode::Strict,
             };
             let guarded = !unless.is_empty() || !unless_first.is_empty();
-            let mut way =
-                Way { mode, unless: take(&mut unless), unless_first: take(&mut unless_first) };
+            let mut way = Way::new(mode, take(&mut unless));
+            way.unless_first = take(&mut unless_first);
             let is_first = parts.is_empty();
             let way = match lead.take() {
                 Some(lead) if is_first => {
@@ -267,6 +288,9 @@ impl Reader<'_> {
                 Link::First | Link::Eventually => GapMode::Next,
             };
             parts.push(self.lower(unit, way, again)?);
+            if anew && at == 0 {
+                parts.push(Part::Anew);
+            }
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Part::Sequence(parts) })
     }
@@ -279,14 +303,25 @@ impl Reader<'_> {
         };
         Ok(match unit {
             Unit::Step(name) => led(Part::Var(name)),
-            Unit::Not(var, for_ns) => Part::Absent { var, for_ns },
-            Unit::Group(units) => self.lower_sequence(units, way)?,
+            Unit::Not(var, for_ns) => led(Part::Absent { var, for_ns }),
+            Unit::Every(name) => {
+                let mut way = way.unwrap_or_else(|| Way::new(GapMode::Any, Vec::new()));
+                way.mode = GapMode::Any;
+                Part::Sequence(vec![way.part(), Part::Var(name)])
+            }
+            Unit::Group(units) => self.lower_sequence(units, way, false)?,
             Unit::Either(units) => {
                 let all = units.into_iter().map(|unit| self.lower(unit, way.clone(), again));
                 Part::Either(all.collect::<Parsed<Vec<_>>>()?)
             }
-            Unit::Both(units) => self.lower_both(units, way)?,
+            Unit::Both(units) => self.lower_both(units, way.as_ref())?,
             Unit::Repeat { unit, min, max, greedy, until } => {
+                let mut way = way;
+                if let (0, Some(until)) = (min, &until) {
+                    // The first iteration is one that may not come.
+                    let lead = way.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
+                    lead.unless.push(until.clone());
+                }
                 let next = Way::new(again, until.into_iter().collect());
                 let repeat = |part: Part, min: u32, max: Option<u32>| Part::Repeat {
                     part: Box::new(part),
@@ -305,27 +340,48 @@ impl Reader<'_> {
         })
     }
 
-    /// Steps in any order; what must not come may not until the last of them.
-    fn lower_both(&self, units: Vec<Unit>, way: Option<Way>) -> Parsed<Part> {
-        let (mut steps, mut unless) = (Vec::new(), Vec::new());
+    /// Steps and absences in any order; what must not come may not until the last of them.
+    fn lower_both(&self, units: Vec<Unit>, way: Option<&Way>) -> Parsed<Part> {
+        let (mut all, mut unless) = (Vec::new(), Vec::new());
         for unit in units {
             match unit {
-                Unit::Not(step, _) => unless.push(step),
-                other => steps.push(other),
+                Unit::Not(step, None) => unless.push(step),
+                other => all.push(other),
             }
         }
-        let mut lead = way;
-        if !unless.is_empty() {
-            let lead = lead.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
-            lead.unless.extend(unless.iter().cloned());
-        }
+        let is_timed = all.iter().any(is_not);
+        let has_every = all.iter().any(unit_has_every);
+        // What an order waits for later: an absence whose time is not over yet, and a step that
+        // counts once, must not have come before.
+        let is_ahead = |unit: &Unit| match unit {
+            Unit::Not(name, _) => Some(name.clone()),
+            Unit::Step(name) if has_every => Some(name.clone()),
+            _ => None,
+        };
+        let time = |unit: &Unit| match unit {
+            Unit::Not(_, for_ns) => *for_ns,
+            _ => None,
+        };
         let mut orders = Vec::new();
-        for order in permutations(steps.len()) {
+        for order in permutations(all.len()) {
+            let times: Vec<u64> = order.iter().filter_map(|&at| time(&all[at])).collect();
+            if !times.is_sorted() {
+                continue;
+            }
             let mut parts = Vec::new();
-            for (place, at) in order.into_iter().enumerate() {
-                let between = Way::new(GapMode::Next, unless.clone());
-                let way = if place == 0 { lead.clone() } else { Some(between) };
-                parts.push(self.lower(steps[at].clone(), way, GapMode::Next)?);
+            for (place, &at) in order.iter().enumerate() {
+                let ahead = order[place + 1..].iter().filter_map(|&at| is_ahead(&all[at]));
+                let guards: Vec<Name> = unless.iter().cloned().chain(ahead).collect();
+                let way = match (place, way.cloned()) {
+                    (0, None) if guards.is_empty() => None,
+                    (0, lead) => {
+                        let mut way = lead.unwrap_or_else(|| Way::new(GapMode::Next, Vec::new()));
+                        way.unless.extend(guards);
+                        Some(way)
+                    }
+                    _ => Some(Way { goes_on: is_timed, ..Way::new(GapMode::Next, guards) }),
+                };
+                parts.push(self.lower(all[at].clone(), way, GapMode::Next)?);
             }
             orders.push(Part::Sequence(parts));
         }
@@ -341,6 +397,25 @@ fn is_not(unit: &Unit) -> bool {
     matches!(unit, Unit::Not(..))
 }
 
+/// Whether an attempt can wait without a row: EVERY is then no beginning at every row.
+fn waits(unit: &Unit) -> bool {
+    match unit {
+        Unit::Not(..) => true,
+        Unit::Both(all) | Unit::Either(all) => all.iter().any(is_not),
+        _ => false,
+    }
+}
+
+/// Whether it forbids what has no time limit.
+fn is_forbidding(unit: &Unit) -> bool {
+    match unit {
+        Unit::Not(_, None) => true,
+        Unit::Both(all) => all.iter().any(|unit| matches!(unit, Unit::Not(_, None))),
+        Unit::Group(units) => units.first().is_some_and(|(_, unit)| is_forbidding(unit)),
+        _ => false,
+    }
+}
+
 fn has_every(units: &[(Link, Unit)]) -> bool {
     units.iter().any(|(link, unit)| *link == Link::EveryOne || unit_has_every(unit))
 }
@@ -350,6 +425,7 @@ fn unit_has_every(unit: &Unit) -> bool {
         Unit::Group(units) => has_every(units),
         Unit::Both(units) | Unit::Either(units) => units.iter().any(unit_has_every),
         Unit::Repeat { unit, .. } => unit_has_every(unit),
+        Unit::Every(_) => true,
         Unit::Step(_) | Unit::Not(..) => false,
     }
 }

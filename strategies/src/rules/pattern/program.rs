@@ -82,6 +82,8 @@ pub(super) struct Program {
     pub(super) absences: bool,
     /// The most edges from a place.
     pub(super) fan_max: usize,
+    /// The first position behind [`Node::Anew`].
+    pub(super) anew: Option<u16>,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -107,12 +109,10 @@ impl Program {
             spec,
             insts: Vec::new(),
             positions: Vec::new(),
-            gaps: vec![
-                Gap::default(),
-                Gap { mode: GapMode::Next, unless: VarSet(0), unless_first: VarSet(0) },
-            ],
+            gaps: vec![Gap::default(), Gap { mode: GapMode::Next, ..Gap::default() }],
             optionals: 0,
             anchored: false,
+            anew: None,
         };
         build.node(&spec.pattern, false, 0)?;
         build.push(Inst::Match)?;
@@ -195,6 +195,7 @@ struct Builder<'a> {
     gaps: Vec<Gap>,
     optionals: usize,
     anchored: bool,
+    anew: Option<u16>,
 }
 
 fn nullable(node: &Node) -> bool {
@@ -204,7 +205,7 @@ fn nullable(node: &Node) -> bool {
         Node::Alt(nodes) => nodes.iter().any(nullable),
         Node::Repeat { node, min, .. } => *min == 0 || nullable(node),
         Node::Exclude(node) => nullable(node),
-        Node::Start | Node::End | Node::Empty | Node::Gap(_) => true,
+        Node::Start | Node::End | Node::Empty | Node::Gap(_) | Node::Anew => true,
     }
 }
 
@@ -271,6 +272,10 @@ impl Builder<'_> {
             }
             Node::Exclude(node) => self.node(node, true, depth + 1),
             Node::Empty => Ok(()),
+            Node::Anew => {
+                self.anew = Some(self.positions.len() as u16);
+                Ok(())
+            }
             Node::Gap(gap) => {
                 let known = self.gaps.iter().position(|other| other == gap);
                 let at = known.unwrap_or_else(|| {
@@ -431,6 +436,7 @@ impl Builder<'_> {
             anchored: self.anchored,
             absences: false,
             fan_max,
+            anew: self.anew,
         };
         for span in starts {
             let vars: Vec<Option<u8>> = program.vars_of(program.all(span)).collect();
@@ -512,8 +518,8 @@ impl Listing<'_> {
             let next = at + 1;
             match self.insts[at as usize] {
                 Inst::Wait(position) => {
-                    let is_row = matches!(self.positions[usize::from(position)].wait, Wait::Row(_));
-                    let gap = if is_row { gap } else { 0 };
+                    let is_end = self.positions[usize::from(position)].wait == Wait::End;
+                    let gap = if is_end { 0 } else { gap };
                     if found.insert((position, gap)) {
                         edges.push(Edge { to: To::Position(position), gap });
                     }

@@ -150,6 +150,19 @@ impl Patterns {
             self.arena.release(old.0);
             self.arena.release(old.1);
         }
+        if let Some(anew) = self.program.anew
+            && out.iter().any(|thread| thread.position >= anew)
+        {
+            // What is repeated was complete: other ways to it are the next attempt's.
+            let arena = &mut self.arena;
+            out.retain(|thread| {
+                let stays = thread.position >= anew;
+                if !stays {
+                    arena.release(thread.link);
+                }
+                stays
+            });
+        }
         // The first complete match is the one of an attempt that takes the first.
         let over = self.spec.mode == Mode::First && self.runs.attempts[at as usize].is_found;
         let room = if over { 0 } else { self.spec.runs_max };

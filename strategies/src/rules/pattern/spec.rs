@@ -63,6 +63,8 @@ pub struct Gap {
     pub unless: VarSet,
     /// The same, for the first row after the last one bound only: not directly followed by.
     pub unless_first: VarSet,
+    /// The wait counts as begun when the one before it did: parts in any order begin together.
+    pub goes_on: bool,
 }
 
 /// A row pattern.
@@ -95,6 +97,9 @@ pub enum Node {
     Exclude(Box<Node>),
     /// `()`.
     Empty,
+    /// With [`Start::Again`], the next attempt begins when one has come here and not when it has
+    /// ended: `EVERY (a -> b) -> c`. Stands once, between parts of the whole pattern.
+    Anew,
     /// How the next variable that follows finds its row. It holds for that row only.
     Gap(Gap),
     /// No row that fits `unless` for so long, counted from when the wait begins; without a time,

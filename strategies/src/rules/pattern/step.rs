@@ -172,12 +172,13 @@ impl Patterns {
         let gaps = self.program.gaps.len();
         let place = &mut self.seen[usize::from(position) * gaps + usize::from(edge.gap)];
         let gap = edge.gap;
+        let since = if self.program.gaps[usize::from(gap)].goes_on { from.since } else { ts };
         let is_known = |thread: &Thread| {
             thread.position == position
                 && thread.gap == gap
                 && thread.link == from.link
                 && thread.fresh
-                && thread.since == ts
+                && thread.since == since
         };
         if *place == self.step {
             let clean = self.program.positions[usize::from(position)].clean;
@@ -187,7 +188,7 @@ impl Patterns {
         }
         *place = self.step;
         self.arena.hold(from.link);
-        let (since, losses) = (ts, self.losses);
+        let losses = self.losses;
         self.out.push(Thread { position, gap, since, losses, fresh: true, next: NONE, ..*from });
     }
 
@@ -235,6 +236,19 @@ impl Patterns {
         attempt
     }
 
+    /// Whether an attempt has come to where the next one may begin.
+    fn is_anew(&self, at: u32) -> bool {
+        let Some(anew) = self.program.anew else { return false };
+        let mut next = self.runs.attempts[at as usize].threads;
+        while let Some(thread) = self.runs.threads.get(next as usize) {
+            if thread.position < anew {
+                return false;
+            }
+            next = thread.next;
+        }
+        true
+    }
+
     fn unbound(&self, context: u32, ts: u64) -> Thread {
         Thread {
             next: NONE,
@@ -252,7 +266,8 @@ impl Patterns {
     /// Begins an attempt that waits for its first row, if the key is to have one.
     pub(super) fn wait(&mut self, key: u32, ts: u64) {
         let slot = self.keys.slots[key as usize];
-        let begins = self.spec.start != Start::EveryRow && slot.first == NONE && !slot.done;
+        let is_free = slot.first == NONE || self.is_anew(slot.last);
+        let begins = self.spec.start != Start::EveryRow && is_free && !slot.done;
         if !begins || !self.runs.has_room(1, self.program.fan_max) {
             return;
         }

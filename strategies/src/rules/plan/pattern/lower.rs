@@ -46,7 +46,7 @@ pub(super) fn vars_of(part: &Part, out: &mut Vec<Name>) {
             parts.iter().for_each(|part| vars_of(part, out));
         }
         Part::Repeat { part, .. } | Part::Exclude(part) => vars_of(part, out),
-        Part::Start | Part::End | Part::Empty => {}
+        Part::Start | Part::End | Part::Empty | Part::Anew => {}
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) fn has_gaps(part: &Part) -> bool {
             parts.iter().any(has_gaps)
         }
         Part::Repeat { part, .. } | Part::Exclude(part) => has_gaps(part),
-        Part::Var(_) | Part::Start | Part::End | Part::Empty => false,
+        Part::Var(_) | Part::Start | Part::End | Part::Empty | Part::Anew => false,
     }
 }
 
@@ -88,10 +88,12 @@ pub(super) fn lowered(scope: &PatternScope, part: &Part) -> PatternNode {
         Part::Start => PatternNode::Start,
         Part::End => PatternNode::End,
         Part::Empty => PatternNode::Empty,
-        Part::Gap { mode, unless, unless_first } => PatternNode::Gap(Gap {
+        Part::Anew => PatternNode::Anew,
+        Part::Gap { mode, unless, unless_first, goes_on } => PatternNode::Gap(Gap {
             mode: *mode,
             unless: set(unless),
             unless_first: set(unless_first),
+            goes_on: *goes_on,
         }),
         Part::Absent { var, for_ns } => {
             PatternNode::Absent { unless: set(std::slice::from_ref(var)), for_ns: *for_ns }
