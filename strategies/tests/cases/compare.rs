@@ -1,13 +1,17 @@
 //! What rules did against what a case expects, in the case's mode.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::Job;
 use crate::run::{Told, events};
 
-/// Numbers are equal within what single precision, which some sources use, can tell apart.
+/// Numbers are equal within what single precision, which some sources use, can tell apart. Of what
+/// is told by name, sources look at some: what `b` does not name is not compared.
 fn is_like(a: &Value, b: &Value) -> bool {
     match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            b.iter().all(|(name, b)| is_like(a.get(name).unwrap_or(&Value::Null), b))
+        }
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_like(a, b))
         }
@@ -31,14 +35,10 @@ fn is_same(mut found: Vec<Value>, expected: &[Value], ordered: bool) -> bool {
     })
 }
 
-/// Names and values that are there, and the event, as one value.
-fn bound(on: &str, bind: impl Iterator<Item = (String, Value)>) -> Value {
-    let mut names: Vec<String> = bind
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
-        .collect();
-    names.sort();
-    Value::String(format!("{on}: {}", names.join(" ")))
+/// An event, and what is told by name.
+fn bound(on: &Value, bind: impl Iterator<Item = (String, Value)>) -> Value {
+    let bind: Map<String, Value> = bind.filter(|(_, value)| !value.is_null()).collect();
+    json!({ "on": on, "bind": bind })
 }
 
 fn short(rows: &[Value]) -> String {
@@ -51,25 +51,20 @@ pub(crate) fn compare(case: &Value, job: &Job, told: &[Told]) -> Result<(), Stri
     let ordered = expected["mode"] == "ordered";
     let id_of = |told: &Told| {
         let event = told.on.and_then(|at| events(case).get(at));
-        event.and_then(|event| event["id"].as_str()).unwrap_or("-").to_owned()
+        event.map_or(Value::Null, |event| event["id"].clone())
     };
     let all = |key: &str| expected[key].as_array().cloned();
     let rows = all("rows").or_else(|| all("rows_iso")).or_else(|| all("matches"));
     let rows = rows.ok_or("what is expected is no rows")?;
     let by_name = rows.iter().any(|row| row.get("bind").is_some());
     let (found, wanted): (Vec<Value>, Vec<Value>) = if by_name || !job.columns.is_empty() {
-        // Sources look at some of what is bound.
-        let is_told = |name: &str| rows.iter().any(|row| row["bind"].get(name).is_some());
         let named = |told: &Told| {
             let bind = job.columns.iter().cloned().zip(told.row.iter().cloned());
-            let bind = bind.filter(|(name, _)| is_told(name));
             bound(&id_of(told), bind)
         };
         let wanted = |row: &Value| {
-            let none = Map::new();
-            let bind = row["bind"].as_object().unwrap_or(&none);
-            let bind = bind.iter().map(|(name, value)| (name.clone(), value.clone()));
-            bound(row["on_event"].as_str().or(row["on"].as_str()).unwrap_or("-"), bind)
+            let on = if row["on_event"].is_null() { &row["on"] } else { &row["on_event"] };
+            json!({ "on": on, "bind": row["bind"] })
         };
         (told.iter().map(named).collect(), rows.iter().map(wanted).collect())
     } else if expected.get("matches").is_some() {
@@ -78,6 +73,9 @@ pub(crate) fn compare(case: &Value, job: &Job, told: &[Told]) -> Result<(), Stri
             told.row.iter().filter(|value| !value.is_null()).cloned().collect::<Vec<_>>().into()
         };
         (told.iter().map(events).collect(), rows)
+    } else if rows.iter().any(|row| row.get("row").is_some()) {
+        let row = |told: &Told| json!({ "on": id_of(told), "row": told.row });
+        (told.iter().map(row).collect(), rows)
     } else {
         (told.iter().map(|told| told.row.clone().into()).collect(), rows)
     };

@@ -386,5 +386,5 @@ CREATE RULE r ON {}
         text.streams.join(", "),
         values.join(", ")
     );
-    Ok(Job { text, columns, end: End::Begun })
+    Ok(Job { text, columns, end: End::Begun, lateness: "0s".to_owned() })
 }

@@ -252,5 +252,5 @@ CREATE RULE r WITH (matches = '{options}') ON E
         ways.join("\n  OR "),
         values.join(", ")
     );
-    Ok(Job { text, columns: Vec::new(), end: End::HourLater })
+    Ok(Job { text, columns: Vec::new(), end: End::HourLater, lateness: "0s".to_owned() })
 }

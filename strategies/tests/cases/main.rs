@@ -34,6 +34,8 @@ pub(crate) struct Job {
     /// What each column of the action stands for, where rows are told by name.
     pub(crate) columns: Vec<String>,
     pub(crate) end: End,
+    /// How far rows of its streams may lag.
+    pub(crate) lateness: String,
 }
 
 /// How a case came out.
@@ -94,7 +96,7 @@ fn outcome(file: &str, case: &Value, id: &str) -> Outcome {
         Ok(job) => job,
         Err(why) => return Outcome::NotExpressible(why),
     };
-    let text = run::declare(&run::streams(case)) + &job.text;
+    let text = run::declare(&run::streams(case), &job.lateness) + &job.text;
     match run::run(case, &text, job.end) {
         Ok(told) => match compare::compare(case, &job, &told) {
             Ok(()) => Outcome::Passed,
@@ -164,7 +166,7 @@ fn show(file: &str, case: &Value, id: &str) {
     println!("== {id}\n{}", case["query"]);
     match job(file, case, id) {
         Ok(job) => {
-            let text = run::declare(&run::streams(case)) + &job.text;
+            let text = run::declare(&run::streams(case), &job.lateness) + &job.text;
             println!("{text}");
             for event in run::events(case) {
                 println!("    {event}");

@@ -111,12 +111,12 @@ pub(crate) fn events(case: &Value) -> &[Value] {
 }
 
 /// CREATE STREAM for them.
-pub(crate) fn declare(streams: &[Stream]) -> String {
+pub(crate) fn declare(streams: &[Stream], lateness: &str) -> String {
     let one = |stream: &Stream| {
         let columns = stream.columns.iter().map(|(name, kind)| format!("{name} {kind}, "));
         format!(
             "CREATE STREAM {} ({}ts TIMESTAMP(9)) \
-             WITH (time = 'ts', time_unit = 'ms', format = 'json');\n",
+             WITH (time = 'ts', time_unit = 'ms', lateness = '{lateness}', format = 'json');\n",
             stream.name,
             columns.collect::<String>()
         )

@@ -308,5 +308,5 @@ CREATE RULE r ON {}
         node.write(),
         values.join(", ")
     );
-    Ok(Job { text, columns: Vec::new(), end: End::Begun })
+    Ok(Job { text, columns: Vec::new(), end: End::Begun, lateness: "0s".to_owned() })
 }

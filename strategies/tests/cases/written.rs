@@ -2,7 +2,7 @@
 //!
 //! `written.sql` is in sections: `-- case ID`, then rules and actions; or, in place of rules,
 //! `-- not expressible: why`. `-- columns: a b` names the columns of the action where a case tells
-//! rows by name, `-- end` lets an hour pass after the last event.
+//! rows by name, `-- lateness: 2s` is that of its streams, `-- end` lets an hour pass after the last event.
 
 use crate::Job;
 use crate::run::End;
@@ -27,6 +27,7 @@ pub(crate) fn job(id: &str) -> Option<Result<Job, String>> {
     let end = if note("-- end").is_some() { End::HourLater } else { End::Open };
     Some(Ok(Job {
         text: text.to_owned(),
+        lateness: note("-- lateness: ").unwrap_or("0s").to_owned(),
         columns: columns.split_whitespace().map(str::to_owned).collect(),
         end,
     }))

@@ -146,3 +146,92 @@ INSERT INTO say SELECT v, w, x, y, z FROM T MATCH_RECOGNIZE (
 
 -- case siddhi-AbsentSequence-testQueryAbsent6
 -- not expressible: declared: MATCH begins again until it has matched, as Siddhi does with `->`
+
+-- case flink-ij-inner-common-bounds
+-- lateness: 15ms
+CREATE ACTION say (c0 TIMESTAMP(9), c1 VARCHAR(8), c2 TIMESTAMP(9), c3 VARCHAR(8));
+INSERT INTO say SELECT a.ts, a.k, b.ts, b.k FROM L a JOIN R b ON a.k = b.k
+  AND a.ts BETWEEN b.ts - INTERVAL '10' MILLISECOND AND b.ts + INTERVAL '20' MILLISECOND;
+
+-- case flink-ij-inner-negative-bounds
+-- lateness: 15ms
+CREATE ACTION say (c0 TIMESTAMP(9), c1 VARCHAR(8), c2 TIMESTAMP(9), c3 VARCHAR(8));
+INSERT INTO say SELECT a.ts, a.k, b.ts, b.k FROM L a JOIN R b ON a.k = b.k
+  AND a.ts BETWEEN b.ts - INTERVAL '10' MILLISECOND AND b.ts - INTERVAL '7' MILLISECOND;
+
+-- case flink-ij-left-outer
+-- not expressible: declared: a row behind the watermark is late and not joined, nor padded
+
+-- case flink-temporal-join-inner flink-temporal-join-left
+-- not expressible: versions that a delete ends: as-of joins are not in the runner yet
+
+-- case flink-session-window-merge-late-restore
+-- not expressible: rows of a session one by one: a group window has one result
+
+-- case flink-hop-assign-offset0 flink-hop-assign-offset100
+-- not expressible: times before 1970
+
+-- case arroyo-global-session
+-- end
+CREATE ACTION say (c0 TIMESTAMP(9), c1 TIMESTAMP(9), c2 BIGINT);
+INSERT INTO say SELECT window_start, window_end, count(*) FROM impulse
+GROUP BY session(ts, INTERVAL '20' SECOND);
+
+-- case arroyo-keyed-session
+-- end
+CREATE ACTION say (c0 TIMESTAMP(9), c1 TIMESTAMP(9), c2 BIGINT, c3 BIGINT);
+INSERT INTO say
+SELECT window_start, window_end, CASE WHEN counter % 10 = 0 THEN 0 ELSE counter END, count(*)
+FROM impulse
+GROUP BY CASE WHEN counter % 10 = 0 THEN 0 ELSE counter END, session(ts, INTERVAL '20' SECOND);
+
+-- case arroyo-hop-count-min-max
+-- end
+CREATE ACTION say (
+  c0 BIGINT, c1 BIGINT, c2 BIGINT, c3 TIMESTAMP(9), c4 TIMESTAMP(9));
+INSERT INTO say SELECT count(*), min(counter), max(counter), window_start, window_end
+FROM impulse GROUP BY hop(ts, INTERVAL '2' SECOND, INTERVAL '10' SECOND);
+
+-- case asof-inner-lt asof-inner-gt asof-inner-ge asof-inner-le asof-left-le asof-left-lt asof-left-gt
+-- not expressible: as-of joins are not in the runner yet
+
+-- case asof-left-ge
+-- not expressible: as-of joins are not in the runner yet
+
+-- case esper-x-absence-timeout-correlated
+-- columns: a
+CREATE ACTION say (c0 VARCHAR(8));
+CREATE RULE r ON A, B, C
+  MATCH EVERY a:A() -> (NOT B(id = a.id) FOR INTERVAL '10' SECOND
+                        AND NOT C(id = a.id) FOR INTERVAL '10' SECOND)
+  THEN say(a.id);
+
+-- case esper-x-mr-skip-next-row
+CREATE ACTION say (c0 VARCHAR(8), c1 VARCHAR(8));
+INSERT INTO say SELECT x, y FROM E MATCH_RECOGNIZE (
+  MEASURES A.id AS x, B.id AS y AFTER MATCH SKIP TO NEXT ROW
+  PATTERN (A B) DEFINE B AS value > A.value) WITH (matches = 'all');
+
+-- case esper-x-rfid-zone-exit
+-- columns: a b
+CREATE ACTION say (c0 VARCHAR(8), c1 VARCHAR(8));
+CREATE RULE r ON R PARTITION BY mac
+  MATCH EVERY a:(zone = '1') , b:(zone <> '1') THEN say(a.id, b.id);
+
+-- case esper-x-mr-interval
+-- not expressible: declared difference 7: a match waits for the row that ends it, not for a time
+
+-- case esper-x-mr-interval-multi
+-- not expressible: declared difference 7: a match waits for the row that ends it, not for a time
+
+-- case esper-x-ext-timed-batch-noref
+-- not expressible: batches that the first row aligns, with what left the batch before
+
+-- case feldera-q7-window_boundary_lower feldera-q7-window_boundary_above
+-- lateness: 4s
+CREATE ACTION say (c0 BIGINT, c1 TIMESTAMP(9));
+CREATE VIEW top AS SELECT max(price) AS price, window_start FROM bid
+GROUP BY tumble(ts, INTERVAL '10' SECOND);
+INSERT INTO say SELECT b.price, b.ts FROM bid b JOIN top t ON b.price = t.price
+  AND t.ts_event BETWEEN b.ts_event AND b.ts_event + INTERVAL '10' SECOND
+WHERE b.ts >= t.window_start;

@@ -50,6 +50,8 @@ pub(in crate::rules) enum Part {
         unless: Vec<Name>,
         /// What may not come directly.
         unless_first: Vec<Name>,
+        /// What another part of the pattern takes if it comes first.
+        yields: Vec<Name>,
         /// The wait counts as begun when the one before it did.
         goes_on: bool,
     },

@@ -337,6 +337,15 @@ fn without_every_what_was_forbidden_ends_it() {
 }
 
 #[test]
+fn a_loop_takes_whichever_comes_first() {
+    let rules = "CREATE RULE r ON rows PARTITION BY k
+        MATCH (a:(c = 'a') OR b:(c = 'b' OR v = 3))* -> d:(c = 'd')
+        THEN say(k, count(a.*), count(b.*), '')";
+    let text = "A,b,1,1,1\nA,a,2,1,2\nA,a,3,1,3\nA,b,4,1,4\nA,q,5,1,5\nA,a,6,1,6\nA,d,7,1,7";
+    assert_eq!(run(rules, text), ["A 3 2 "]);
+}
+
+#[test]
 fn every_way_to_match() {
     let text = "A,a,1,1,1\nA,b,2,1,2\nA,b,3,1,3\nA,b,4,1,4";
     let rules = "INSERT INTO say SELECT k, x, n, '' FROM rows MATCH_RECOGNIZE (

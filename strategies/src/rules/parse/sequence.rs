@@ -49,17 +49,18 @@ struct Way {
     mode: GapMode,
     unless: Vec<Name>,
     unless_first: Vec<Name>,
+    yields: Vec<Name>,
     goes_on: bool,
 }
 
 impl Way {
     fn new(mode: GapMode, unless: Vec<Name>) -> Self {
-        Self { mode, unless, unless_first: Vec::new(), goes_on: false }
+        Self { mode, unless, unless_first: Vec::new(), yields: Vec::new(), goes_on: false }
     }
 
     fn part(self) -> Part {
-        let Self { mode, unless, unless_first, goes_on } = self;
-        Part::Gap { mode, unless, unless_first, goes_on }
+        let Self { mode, unless, unless_first, yields, goes_on } = self;
+        Part::Gap { mode, unless, unless_first, yields, goes_on }
     }
 }
 
@@ -310,10 +311,7 @@ impl Reader<'_> {
                 Part::Sequence(vec![way.part(), Part::Var(name)])
             }
             Unit::Group(units) => self.lower_sequence(units, way, false)?,
-            Unit::Either(units) => {
-                let all = units.into_iter().map(|unit| self.lower(unit, way.clone(), again));
-                Part::Either(all.collect::<Parsed<Vec<_>>>()?)
-            }
+            Unit::Either(units) => self.lower_either(units, way.as_ref(), again)?,
             Unit::Both(units) => self.lower_both(units, way.as_ref())?,
             Unit::Repeat { unit, min, max, greedy, until } => {
                 let mut way = way;
@@ -338,6 +336,29 @@ impl Reader<'_> {
                 if min == 0 { repeat(all, 0, Some(1)) } else { all }
             }
         })
+    }
+
+    /// One of them; of steps, the one that comes first.
+    fn lower_either(&self, units: Vec<Unit>, way: Option<&Way>, again: GapMode) -> Parsed<Part> {
+        let steps: Vec<Name> = units
+            .iter()
+            .filter_map(|unit| match unit {
+                Unit::Step(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        let is_first = steps.len() == units.len();
+        let mut all = Vec::new();
+        for (at, unit) in units.into_iter().enumerate() {
+            let mut way = way.cloned();
+            if is_first {
+                let way = way.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
+                let others = (0..).zip(&steps).filter(|(other, _)| *other != at);
+                way.yields = others.map(|(_, name)| name.clone()).collect();
+            }
+            all.push(self.lower(unit, way, again)?);
+        }
+        Ok(Part::Either(all))
     }
 
     /// Steps and absences in any order; what must not come may not until the last of them.

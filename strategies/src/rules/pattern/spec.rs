@@ -63,6 +63,9 @@ pub struct Gap {
     pub unless: VarSet,
     /// The same, for the first row after the last one bound only: not directly followed by.
     pub unless_first: VarSet,
+    /// A row that fits one of these and not what is waited for ends the thread: another one takes
+    /// it, and the first row that fits either is taken.
+    pub yields: VarSet,
     /// The wait counts as begun when the one before it did: parts in any order begin together.
     pub goes_on: bool,
 }

@@ -94,7 +94,13 @@ impl Patterns {
                 }
                 went
             }
-            Wait::Row(_) if gap.mode != GapMode::Strict => self.stay(stays),
+            Wait::Row(_) if gap.mode != GapMode::Strict => {
+                if !gap.yields.is_empty() && self.fits_any(now, gap.yields, thread.link, host) {
+                    self.arena.release(thread.link);
+                    return Went::On;
+                }
+                self.stay(stays)
+            }
             Wait::Absence(..) => self.stay(stays),
             Wait::Row(_) | Wait::End => {
                 self.arena.release(thread.link);

@@ -89,10 +89,11 @@ pub(super) fn lowered(scope: &PatternScope, part: &Part) -> PatternNode {
         Part::End => PatternNode::End,
         Part::Empty => PatternNode::Empty,
         Part::Anew => PatternNode::Anew,
-        Part::Gap { mode, unless, unless_first, goes_on } => PatternNode::Gap(Gap {
+        Part::Gap { mode, unless, unless_first, yields, goes_on } => PatternNode::Gap(Gap {
             mode: *mode,
             unless: set(unless),
             unless_first: set(unless_first),
+            yields: set(yields),
             goes_on: *goes_on,
         }),
         Part::Absent { var, for_ns } => {
