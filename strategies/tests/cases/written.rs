@@ -2,7 +2,8 @@
 //!
 //! `written.sql` is in sections: `-- case ID`, then rules and actions; or, in place of rules,
 //! `-- not expressible: why`. `-- columns: a b` names the columns of the action where a case tells
-//! rows by name, `-- lateness: 2s` is that of its streams, `-- end` lets an hour pass after the last event.
+//! rows by name, `-- lateness: 2s` is that of its streams, `-- end` lets an hour pass after the
+//! last event.
 
 use crate::Job;
 use crate::run::End;
