@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod capture_file;
+pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -10,6 +10,7 @@ pub mod list;
 pub mod replay;
 pub mod run;
 pub mod score;
+pub mod test;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Check a configuration and say what it comes to
     Check(check::CheckArgs),
+    /// Test rules on recorded cases: records in, actions expected
+    Test(test::TestArgs),
     /// Say what is in a capture
     Inspect(crate::inspect::InspectArgs),
     /// Put a capture on the wire
@@ -76,6 +79,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Replay(args) => replay::run(&args, registry, &mut out),
         Command::Explain(args) => explain::run(&args, registry, &mut out),
         Command::Check(args) => check::run(&args, registry, &mut out),
+        Command::Test(args) => test::run(&args, registry, &mut out),
         Command::Inspect(args) => crate::inspect::run(&args, &mut out),
         Command::Publish(args) => args.run(),
         Command::Generate(args) => args.run(),

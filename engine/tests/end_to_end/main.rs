@@ -2,6 +2,7 @@
 //! temporary folders, with ports of its own. One test program, so that the tests share their tools
 //! and run side by side.
 
+mod cases;
 mod endings;
 mod lines;
 mod refusals;
