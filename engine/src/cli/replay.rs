@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::registry::Registry;
@@ -106,12 +105,8 @@ fn again(
     let then = decided_then(journal, args.config.as_deref(), registry)?;
     let mut now = then.clone();
     if !args.rules.is_empty() {
-        let section = |file: &PathBuf| -> anyhow::Result<RulesSection> {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read rules {}", file.display()))?;
-            Ok(RulesSection { file: file.clone(), text })
-        };
-        now.set_rules(args.rules.iter().map(section).collect::<Result<_, _>>()?)?;
+        let rules = args.rules.iter().map(|file| RulesSection::read(file));
+        now.set_rules(rules.collect::<anyhow::Result<_>>()?)?;
     }
     let options = RerunOptions {
         journal: journal.to_owned(),

@@ -11,6 +11,7 @@ mod streams;
 pub mod value;
 
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -212,6 +213,39 @@ pub struct RulesSection {
     pub file: PathBuf,
     /// What it held when the configuration was loaded.
     pub text: String,
+    /// The text of every file that its tables name, as it names them; those that are missing are
+    /// read when the rules are understood.
+    pub tables: BTreeMap<String, String>,
+}
+
+impl RulesSection {
+    /// A rule file as it is now; the files of its tables are yet to be read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read rules {}", file.display()))?;
+        Ok(Self { file: file.to_owned(), text, tables: BTreeMap::new() })
+    }
+
+    /// Where a file is that a table names: beside the rule file, unless it says otherwise.
+    #[must_use]
+    pub fn table_path(&self, name: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(name)
+    }
+
+    /// The text of a file that a table names.
+    fn table(&mut self, name: &str) -> Result<String, String> {
+        if let Some(text) = self.tables.get(name) {
+            return Ok(text.clone());
+        }
+        let path = self.table_path(name);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        self.tables.insert(name.to_owned(), text.clone());
+        Ok(text)
+    }
 }
 
 /// Where actions go.
@@ -304,10 +338,11 @@ impl Config {
     ///
     /// # Errors
     /// If they are not understood; the configuration is then as it was.
-    pub fn set_rules(&mut self, rules: Vec<RulesSection>) -> anyhow::Result<()> {
+    pub fn set_rules(&mut self, mut rules: Vec<RulesSection>) -> anyhow::Result<()> {
         let mut set = RuleSet::with_functions(self.rule_set.functions().clone());
-        for section in &rules {
-            set.add(&section.file.display().to_string(), &section.text)?;
+        for section in &mut rules {
+            let (path, text) = (section.file.display().to_string(), section.text.clone());
+            set.add_with(&path, &text, &mut |table| section.table(table))?;
         }
         (self.rules, self.rule_set) = (rules, set);
         Ok(())
@@ -329,12 +364,8 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read config {}", path.display()))?;
         let mut config = Self::parse(&path.display().to_string(), &text, registry)?;
-        let mut rules = std::mem::take(&mut config.rules);
-        for section in &mut rules {
-            section.text = std::fs::read_to_string(&section.file)
-                .with_context(|| format!("cannot read rules {}", section.file.display()))?;
-        }
-        config.set_rules(rules)?;
+        let rules = config.rules.iter().map(|section| RulesSection::read(&section.file));
+        config.set_rules(rules.collect::<anyhow::Result<_>>()?)?;
         streams::check(&config, &path.display().to_string(), &text)?;
         config.check_sharding()?;
         let known = |name: &String| {

@@ -242,7 +242,7 @@ fn read_rules(root: &mut Table<'_>) -> Vec<RulesSection> {
     for mut table in root.tables("rules") {
         let file = table.required("file", PathBuf::new()).into_inner();
         table.finish();
-        sections.push(RulesSection { file, text: String::new() });
+        sections.push(RulesSection { file, ..RulesSection::default() });
     }
     sections
 }

@@ -10,6 +10,7 @@
 //!
 //! Invariant: a rule set is on disk before a shard runs it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,9 @@ struct RuleFiles {
 struct RuleFile {
     path: PathBuf,
     text: String,
+    /// The files of its tables.
+    #[serde(default)]
+    tables: BTreeMap<String, String>,
 }
 
 fn changed_path(dir: &Path, fingerprint: u64) -> PathBuf {
@@ -77,8 +81,8 @@ pub fn save_rules(dir: &Path, config: &Config) -> anyhow::Result<()> {
 
 fn write_rules(path: &Path, config: &Config) -> anyhow::Result<()> {
     let file = |section: &RulesSection| {
-        let RulesSection { file, text } = section;
-        RuleFile { path: file.clone(), text: text.clone() }
+        let RulesSection { file, text, tables } = section.clone();
+        RuleFile { path: file, text, tables }
     };
     let files = RuleFiles { file: config.rules.iter().map(file).collect() };
     write(path, &toml::to_string(&files).context("rule files")?)
@@ -112,6 +116,7 @@ fn read_rules(path: &Path, config: &mut Config) -> anyhow::Result<()> {
     let files: RuleFiles =
         toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
     let sections = files.file.into_iter();
-    let sections = sections.map(|RuleFile { path, text }| RulesSection { file: path, text });
+    let sections =
+        sections.map(|RuleFile { path, text, tables }| RulesSection { file: path, text, tables });
     config.set_rules(sections.collect())
 }

@@ -250,7 +250,9 @@ fn decision_hash(config: &Config) -> u64 {
         .strategies
         .iter()
         .map(|strategy| format!("{} {} {:?}\n", strategy.name, strategy.kind, strategy.params));
-    let rules = config.rules.iter().map(|rules| rules.text.clone());
+    let rules = config.rules.iter().flat_map(|rules| {
+        std::iter::once(rules.text.clone()).chain(rules.tables.values().cloned())
+    });
     let text: String = feeds.chain(strategies).chain(rules).collect();
     // FNV-1a.
     let start = 0xcbf2_9ce4_8422_2325u64;

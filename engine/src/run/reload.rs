@@ -16,11 +16,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context;
 use corelane_strategies::rules::Rules;
 use corelane_strategies::strategy::Strategy;
 
-use crate::config::Config;
+use crate::config::{Config, RulesSection};
 use crate::latency::{RuleMeter, RuleTimes};
 use crate::rerun::decided;
 use crate::shard::Reload;
@@ -56,10 +55,22 @@ fn written(path: &PathBuf) -> Written {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
+/// The rule files of a configuration, and those of their tables.
+fn files_of(config: &Config) -> Vec<PathBuf> {
+    let files = config.rules.iter().flat_map(|section| {
+        let tables = section.tables.keys().map(|name| section.table_path(name));
+        std::iter::once(section.file.clone()).chain(tables)
+    });
+    files.collect()
+}
+
 impl RuleWatch {
     /// Watches the rule files of a configuration that was loaded a moment ago.
     pub(super) fn new(config: &Config, names: Names) -> Self {
-        let files = config.rules.iter().map(|rules| (rules.file.clone(), written(&rules.file)));
+        let files = files_of(config).into_iter().map(|file| {
+            let written = written(&file);
+            (file, written)
+        });
         Self {
             files: files.collect(),
             config: config.clone(),
@@ -115,14 +126,9 @@ impl RuleWatch {
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
     fn reload(&mut self) -> anyhow::Result<Option<usize>> {
-        let mut rules = self.config.rules.clone();
-        for section in &mut rules {
-            let name = section.file.display();
-            section.text =
-                fs::read_to_string(&section.file).with_context(|| format!("cannot read {name}"))?;
-        }
+        let rules = self.config.rules.iter().map(|section| RulesSection::read(&section.file));
         let mut next = self.config.clone();
-        next.set_rules(rules)?;
+        next.set_rules(rules.collect::<anyhow::Result<_>>()?)?;
         next.rule_set.follow(&self.config.rule_set)?;
         if next.rule_set.fingerprint() == self.config.rule_set.fingerprint() {
             return Ok(None);
@@ -154,6 +160,12 @@ impl RuleWatch {
             let _ = shard.send(reload);
         }
         self.config = next;
+        for file in files_of(&self.config) {
+            if self.files.iter().all(|(known, _)| *known != file) {
+                let written = written(&file);
+                self.files.push((file, written));
+            }
+        }
         Ok(Some(self.config.rule_set.len()))
     }
 

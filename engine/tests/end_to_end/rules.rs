@@ -154,3 +154,45 @@ fn rules_change_while_records_go_on() {
     let decided = actions.matches("\"strategy\":\"r\"").count();
     assert_eq!(again["rules"]["r"]["same"], decided);
 }
+
+#[test]
+fn a_table_changes_while_records_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("list.csv");
+    fs::write(&list, "symbol\nNONE\n").unwrap();
+    let group = free_group();
+    let capture = generate(dir.path(), "tables.pcap", group, &[]);
+    let rules = "CREATE TABLE list (symbol CHAR(4)) WITH (key = 'symbol', file = 'list.csv');
+        CREATE ACTION listed (symbol SYMBOL, n BIGINT);
+        CREATE RULE r ON itch.add_order
+          WHEN 'ON' IN TABLE list AND count(*) OVER (ROWS UNBOUNDED PRECEDING) > 0
+          THEN listed(symbol, count(*) OVER (ROWS UNBOUNDED PRECEDING));";
+    let side = Side::new("", &feed("itch50", &[group]), &section(dir.path(), rules));
+    let run = side.start(&["--until-end"]);
+    let to = group.to_string();
+    let publish = ["publish", "--pcap", text(&capture), "--to", &to, "--end", "--rate", "4000"];
+    let publish = Process::spawn(side.path(), corelane(publish));
+    let change = |rows: &str| {
+        let new = dir.path().join("new.csv");
+        fs::write(&new, format!("symbol\n{rows}\n")).unwrap();
+        fs::rename(new, &list).unwrap();
+    };
+    await_some("records", || fs::read_dir(side.journal()).is_ok().then_some(()));
+    change("A\nA");
+    await_some("a refusal", || run.stderr().contains("have the same key").then_some(()));
+    change("ON");
+    await_some("the change", || run.stderr().contains("1 rules run now").then_some(()));
+    publish.done();
+    run.done();
+    let (report, actions) = (side.report(), side.actions());
+    assert_eq!((&report["rule_reloads"], &report["rule_reloads_refused"]), (&1.into(), &1.into()));
+    let listed = actions.matches("\"strategy\":\"r\"").count() as u64;
+    assert!(listed > 0, "what is listed later acts");
+    // The journal has both tables: without the files it decides the same.
+    fs::remove_file(&list).unwrap();
+    let journal = side.journal();
+    let again = must(side.path(), &["replay", "--journal", text(&journal), "--json"]);
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["rules"]["r"]["same"], listed);
+    assert_eq!(again["differences"], serde_json::Value::Array(Vec::new()));
+}

@@ -157,6 +157,8 @@ pub(super) enum Statement {
     Action(CreateAction),
     /// `CREATE STREAM`.
     Stream(CreateStream),
+    /// `CREATE TABLE`.
+    Table(CreateStream),
     /// `CREATE RULE`.
     Rule(Box<CreateRule>),
     /// `INSERT INTO ... SELECT`.

@@ -3,6 +3,7 @@
 //! Invariant: a column's place in a record never changes while rules that read it run.
 
 mod stream;
+mod table;
 
 use std::sync::Arc;
 
@@ -12,10 +13,12 @@ use corelane_feeds::schema::{Field, HEADER_FIELDS, Schema, SqlType};
 use corelane_feeds::streams;
 
 use super::ast::{ColumnDef, CreateAction, Name};
+use super::table::Table;
 use super::types::Type;
 use crate::action;
 use crate::diagnostics::{Diagnostics, nearest};
 pub use stream::DeclaredStream;
+pub use table::LoadTable;
 
 /// Where the columns of a declared action begin: behind header, cause and the mask of NULLs.
 const COLUMNS_OFFSET: usize = 48;
@@ -135,6 +138,7 @@ impl Action {
 pub(super) struct Catalog {
     declared: Vec<&'static Schema>,
     streams: Vec<Arc<DeclaredStream>>,
+    tables: Vec<Arc<Table>>,
     /// Streams of late records that were asked for.
     late: Vec<Stream>,
 }

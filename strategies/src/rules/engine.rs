@@ -128,6 +128,7 @@ pub struct Rules {
     /// What comes from without.
     streams: Vec<StreamId>,
     routes: Routes,
+    tables: Vec<(&'static str, u64)>,
     share: Option<Share>,
     /// The homes that this shard is for the record at hand.
     homes: u64,
@@ -174,6 +175,7 @@ impl Rules {
             numbers: set.names().count(),
             streams: set.streams().into_iter().chain(changes).collect(),
             routes: Routes::new(set, share.as_ref()),
+            tables: set.tables(),
             share,
             homes: u64::MAX,
             pool,
@@ -190,12 +192,18 @@ impl Rules {
     fn take_over(&mut self, earlier: &mut Self) {
         self.pool.take_over(&mut earlier.pool);
         self.time.take_over(&earlier.time);
+        let old_tables = &earlier.tables;
+        let changed: Vec<_> =
+            self.tables.iter().filter(|table| !old_tables.contains(table)).collect();
         for running in &mut self.rules {
             let mut old = earlier.rules.iter_mut();
             let Some(old) = old.find(|old| old.number == running.number) else { continue };
             (running.own.fired, running.own.taken) = (old.own.fired, old.own.taken);
             running.own.shadowed = old.own.shadowed;
-            if old.text == running.text {
+            // A rule that looks into a table that has changed begins anew with it.
+            let text = running.text.to_ascii_lowercase();
+            let names_changed = changed.iter().any(|(name, _)| text.contains(name));
+            if old.text == running.text && !names_changed {
                 running.operator.take_over(&mut old.operator);
                 running.is_suspended = old.is_suspended;
                 running.over_budget = old.over_budget;
@@ -519,4 +527,4 @@ mod shards;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::catalog::Column;
+use super::table::TableRef;
 use super::types::Type;
 use crate::functions::Scalar;
 
@@ -136,6 +137,8 @@ pub(super) enum Node {
     Call(Call, Vec<Typed>),
     /// A function that Rust brought.
     Scalar(Scalar, Vec<Typed>),
+    /// Whether a value is a table's key.
+    InTable(TableRef, Box<Typed>),
     /// The value in the expression's type: between numbers, or to the storage of another.
     Cast(Box<Typed>),
 }
@@ -151,7 +154,12 @@ impl Typed {
     pub(super) fn each_mut(&mut self, each: &mut dyn FnMut(&mut Self)) {
         each(self);
         match &mut self.node {
-            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+            Node::Not(a)
+            | Node::Neg(a)
+            | Node::IsNull(a)
+            | Node::Cast(a)
+            | Node::InTable(_, a)
+            | Node::Like(a, _) => {
                 a.each_mut(each);
             }
             Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
@@ -177,7 +185,12 @@ impl Typed {
     /// The expressions that it is made of.
     pub(super) fn parts(&self) -> Vec<&Self> {
         match &self.node {
-            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+            Node::Not(a)
+            | Node::Neg(a)
+            | Node::IsNull(a)
+            | Node::Cast(a)
+            | Node::InTable(_, a)
+            | Node::Like(a, _) => {
                 vec![a]
             }
             Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
@@ -195,7 +208,12 @@ impl Typed {
     /// The same, to be changed.
     pub(super) fn parts_mut(&mut self) -> Vec<&mut Self> {
         match &mut self.node {
-            Node::Not(a) | Node::Neg(a) | Node::IsNull(a) | Node::Cast(a) | Node::Like(a, _) => {
+            Node::Not(a)
+            | Node::Neg(a)
+            | Node::IsNull(a)
+            | Node::Cast(a)
+            | Node::InTable(_, a)
+            | Node::Like(a, _) => {
                 vec![a]
             }
             Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {

@@ -24,6 +24,7 @@ use corelane_feeds::units::{Nanos, Seq};
 use super::catalog::LATE;
 use super::grouped::Grouped;
 use super::join::Join;
+use super::lookup::Lookup;
 use super::matcher::Matcher;
 use super::plan::{Arm, Kind, Mode, Output, Rule};
 use super::pool::Pool;
@@ -58,6 +59,8 @@ pub(super) enum Operator {
     Query(Box<Query>),
     /// Two streams.
     Join(Box<Join>),
+    /// A stream and a table.
+    Lookup(Box<Lookup>),
     /// A row pattern.
     Pattern(Box<Matcher>),
     /// Group windows.
@@ -71,6 +74,7 @@ impl Operator {
         match &rule.kind {
             Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
             Kind::Join(plan) => Self::Join(Box::new(Join::new(plan))),
+            Kind::Lookup(plan) => Self::Lookup(Box::new(Lookup::new(plan))),
             Kind::Pattern(plan) => Self::Pattern(Box::new(Matcher::new(plan))),
             Kind::Group(plan) => Self::Group(Box::new(Grouped::new((**plan).clone()))),
         }
@@ -86,6 +90,7 @@ impl Operator {
     ) -> Progress {
         match self {
             Self::Query(query) => query.on_record(record, context),
+            Self::Lookup(lookup) => lookup.on_record(record, context),
             Self::Join(join) if input < 2 => join.on_record(input, record, context),
             // A tick: time went on, and that was all.
             Self::Join(_) => Progress::Done,
@@ -100,7 +105,7 @@ impl Operator {
     /// before the record that moved time, for operators that [`Kind::is_timed`].
     pub(super) fn on_time(&mut self, now: Nanos, context: &mut Context<'_>) -> Progress {
         match self {
-            Self::Query(_) => Progress::Done,
+            Self::Query(_) | Self::Lookup(_) => Progress::Done,
             Self::Join(join) => join.on_time(now, context),
             Self::Pattern(matcher) => matcher.on_time(now, context),
             Self::Group(group) => group.on_time(now, context),
@@ -110,7 +115,7 @@ impl Operator {
     /// Goes on after [`Progress::More`].
     pub(super) fn resume(&mut self, context: &mut Context<'_>) -> Progress {
         match self {
-            Self::Query(_) => Progress::Done,
+            Self::Query(_) | Self::Lookup(_) => Progress::Done,
             Self::Join(join) => join.resume(context),
             Self::Pattern(matcher) => matcher.resume(context),
             Self::Group(group) => group.tell(context),
@@ -131,7 +136,7 @@ impl Operator {
     /// Appends its state.
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Query(_) => {}
+            Self::Query(_) | Self::Lookup(_) => {}
             Self::Join(join) => join.save(out),
             Self::Pattern(matcher) => matcher.save(out),
             Self::Group(group) => group.save(out),
@@ -144,7 +149,7 @@ impl Operator {
     /// If the bytes are no state of this rule.
     pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
         match self {
-            Self::Query(_) => Ok(()),
+            Self::Query(_) | Self::Lookup(_) => Ok(()),
             Self::Join(join) => join.restore(state),
             Self::Pattern(matcher) => matcher.restore(state),
             Self::Group(group) => group.restore(state),
@@ -154,7 +159,7 @@ impl Operator {
     /// What it counted.
     pub(super) fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
         match self {
-            Self::Query(_) | Self::Join(_) => {}
+            Self::Query(_) | Self::Join(_) | Self::Lookup(_) => {}
             Self::Pattern(matcher) => matcher.counters(report),
             Self::Group(group) => group.counters(report),
         }

@@ -203,16 +203,18 @@ impl Reader<'_> {
                 self.create_rule()?
             } else if self.word("STREAM") {
                 self.create_stream()?
+            } else if self.word("TABLE") {
+                self.create_table()?
             } else if self.word("VIEW") {
                 self.create_view()?
             } else {
-                return Err(self.expected("`ACTION`, `RULE`, `STREAM` or `VIEW`"));
+                return Err(self.expected("`ACTION`, `RULE`, `STREAM`, `TABLE` or `VIEW`"));
             }
         } else if self.word("INSERT") {
             self.insert()?
         } else {
             return Err(self.expected(
-                "`CREATE ACTION`, `CREATE RULE`, `CREATE STREAM`, `CREATE VIEW` or `INSERT INTO`",
+                "`CREATE ACTION`, `RULE`, `STREAM`, `TABLE` or `VIEW`, or `INSERT INTO`",
             ));
         };
         self.ended()?;

@@ -9,6 +9,7 @@ mod follow;
 mod group;
 mod guard;
 mod join;
+mod lookup;
 mod options;
 mod output;
 mod pattern;
@@ -39,9 +40,10 @@ pub(super) use query::QueryPlan;
 use options::Options;
 
 use super::ast::{Name, Statement};
-use super::catalog::{Action, Catalog, DeclaredStream, Stream};
+use super::catalog::{Action, Catalog, DeclaredStream, LoadTable, Stream};
 use super::expr::Typed;
 use super::join::JoinPlan;
+use super::lookup::LookupPlan;
 use super::parse::{Placed, Places, parse};
 pub(super) use super::program::Program;
 use super::resolve::{Noted, Resolver, Scope};
@@ -124,6 +126,7 @@ pub(super) struct Budget {
 pub(super) enum Kind {
     Query(Box<QueryPlan>),
     Join(Box<JoinPlan>),
+    Lookup(Box<LookupPlan>),
     Pattern(Box<PatternPlan>),
     Group(Box<GroupPlan>),
 }
@@ -133,6 +136,7 @@ impl Kind {
         match self {
             Self::Query(plan) => &plan.outputs,
             Self::Join(plan) => &plan.outputs[0],
+            Self::Lookup(plan) => &plan.outputs[0],
             Self::Pattern(plan) => &plan.outputs,
             Self::Group(plan) => std::slice::from_ref(&plan.output),
         }
@@ -155,7 +159,7 @@ impl Kind {
     pub(super) fn guard(&self) -> Option<&Guard> {
         match self {
             Self::Query(plan) => plan.guard.as_ref(),
-            Self::Join(_) => None,
+            Self::Join(_) | Self::Lookup(_) => None,
             Self::Pattern(_) => None,
             // Any record can be what windows waited for.
             Self::Group(_) => None,
@@ -165,7 +169,7 @@ impl Kind {
     /// Whether it waits for times: it then reads `sys.tick` too, as its last input.
     pub(super) fn is_timed(&self) -> bool {
         match self {
-            Self::Query(_) => false,
+            Self::Query(_) | Self::Lookup(_) => false,
             Self::Join(_) => true,
             Self::Pattern(plan) => plan.is_timed,
             Self::Group(_) => true,
@@ -176,6 +180,7 @@ impl Kind {
         match self {
             Self::Query(plan) => plan.explain(pool, out),
             Self::Join(plan) => plan.explain(out),
+            Self::Lookup(plan) => plan.explain(out),
             Self::Pattern(plan) => plan.explain(out),
             Self::Group(plan) => plan.explain(out),
         }
@@ -221,6 +226,19 @@ impl RuleSet {
     /// # Errors
     /// Every mistake of the text; the set is then as it was.
     pub fn add(&mut self, path: &str, text: &str) -> Result<(), TextError> {
+        self.add_with(path, text, &mut |_| Err("no files are read here".to_owned()))
+    }
+
+    /// The same; `load` gives the text of a file that a table names.
+    ///
+    /// # Errors
+    /// As [`RuleSet::add`].
+    pub fn add_with(
+        &mut self,
+        path: &str,
+        text: &str,
+        load: &mut LoadTable<'_>,
+    ) -> Result<(), TextError> {
         let mut diagnostics = Diagnostics::default();
         let statements = parse(text, &mut diagnostics);
         let mut next = self.clone();
@@ -231,6 +249,9 @@ impl RuleSet {
                 Statement::Stream(create) => {
                     next.catalog.declare_stream(create, &mut diagnostics);
                 }
+                Statement::Table(create) => {
+                    next.catalog.declare_table(create, &mut diagnostics, load);
+                }
                 _ => {}
             }
         }
@@ -240,7 +261,7 @@ impl RuleSet {
                 Planner { set: &mut next, places: &places, diagnostics: &mut diagnostics };
             // What went wrong was noted; the other statements are looked at all the same.
             let _noted = match statement {
-                Statement::Action(_) | Statement::Stream(_) => Ok(()),
+                Statement::Action(_) | Statement::Stream(_) | Statement::Table(_) => Ok(()),
                 Statement::Rule(rule) => planner.rule(rule),
                 Statement::Insert(insert) | Statement::View(insert) => planner.insert(insert),
                 Statement::MatchRule(rule) => planner.match_rule(rule),
@@ -279,6 +300,12 @@ impl RuleSet {
     #[must_use]
     pub fn declared(&self) -> &[&'static Schema] {
         self.catalog.declared()
+    }
+
+    /// The tables, each with what names its rows.
+    pub(super) fn tables(&self) -> Vec<(&'static str, u64)> {
+        let tables = self.catalog.tables().iter();
+        tables.map(|table| (table.declared.schema.name, table.hash())).collect()
     }
 
     /// The streams that were declared.
@@ -356,6 +383,10 @@ impl Planner<'_> {
         if let Some(stream) = self.set.catalog.late(&name.text) {
             return Ok(stream);
         }
+        if self.set.catalog.table(&name.text).is_some() {
+            let title = format!("`{}` is a table", name.text);
+            return Err(self.wrong(name, title, "join it with a stream, or look IN TABLE"));
+        }
         let noted = self.wrong(name, format!("unknown stream `{}`", name.text), "no such stream");
         let names = self.set.catalog.stream_names();
         self.diagnostics.help(match nearest(&name.text, names) {
@@ -401,8 +432,9 @@ impl Planner<'_> {
 
     fn resolver_over(&mut self, scope: Scope) -> Resolver<'_> {
         let Self { set, places, diagnostics } = self;
-        let functions = &set.functions;
-        Resolver { scope, windows: None, pattern: None, functions, places, diagnostics }
+        let (functions, catalog) = (&*set.functions, &set.catalog);
+        let (windows, pattern) = (None, None);
+        Resolver { scope, windows, pattern, functions, catalog, places, diagnostics }
     }
 
     fn compile(&mut self, expr: &Typed) -> Result<Program, Noted> {

@@ -4,10 +4,13 @@
 //! length, its constants, and its inputs, and nothing else; it has no loops, and no input makes it
 //! panic. An overflow or a division by zero is NULL and counted.
 
+use std::sync::Arc;
+
 use corelane_feeds::schema::SqlType;
 
 use super::catalog::Column;
 use super::expr::{Arith, Call, Compare, Node, Typed, power_of_ten};
+use super::table::Index;
 use super::types::{Text, Type, Value};
 use crate::functions::Scalar;
 pub(super) use scalar::trimmed;
@@ -67,6 +70,8 @@ enum Code {
     Length,
     /// A function that Rust brought, of the registers from `dst` on.
     Scalar(u32),
+    /// Whether the value is a key of the table of that number.
+    InTable(u32),
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -85,6 +90,7 @@ pub(super) struct Program {
     texts: Vec<u8>,
     patterns: Vec<String>,
     functions: Vec<(Scalar, Vec<Type>)>,
+    tables: Vec<(Arc<Index>, Type)>,
 }
 
 /// What programs compute in, and what went wrong in them.
@@ -246,6 +252,10 @@ impl Program {
                 }
                 self.functions.push((*function, args.iter().map(|arg| arg.ty).collect()));
                 self.push(Code::Scalar(self.functions.len() as u32 - 1), dst, 0);
+            }
+            Node::InTable(table, inner) => {
+                let code = self.in_table(table, inner.ty);
+                self.unary(code, inner, dst, input)?;
             }
             Node::Cast(inner) => self.cast(inner, expr.ty, dst, input)?,
         }
@@ -418,6 +428,7 @@ impl Program {
                 | Code::CallDouble(Call::Greatest | Call::Least) => b,
                 _ => Value::NULL,
             },
+            Code::InTable(at) => Value::bool(self.is_in(at, a, record)),
             Code::NegInt => Value::int(int(a).checked_neg()?),
             Code::NegDouble => Value::double(-double(a)),
             Code::ScaleUp(at) => Value::int(i64::try_from(i128::from(int(a)) * factor(at)).ok()?),

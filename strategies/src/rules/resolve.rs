@@ -11,10 +11,11 @@ use sqlparser::ast::{
     Value as Literal,
 };
 
-use super::catalog::{Column, Stream};
+use super::catalog::{Catalog, Column, Stream};
 use super::expr::{Arith, Call, Compare, Node, Typed};
 use super::parse::Places;
 use super::plan::BOUNDS;
+use super::table::TableRef;
 use super::types::Type;
 use super::windows::WindowPlans;
 use crate::diagnostics::{Diagnostics, nearest};
@@ -82,6 +83,8 @@ pub(super) struct Resolver<'a> {
     pub(super) pattern: Option<&'a mut PatternScope>,
     /// What Rust brought.
     pub(super) functions: &'a Functions,
+    /// Where tables are looked for.
+    pub(super) catalog: &'a Catalog,
     /// Bytes of the text.
     pub(super) places: &'a Places<'a>,
     /// Where mistakes go.
@@ -392,9 +395,12 @@ impl Resolver<'_> {
         negated: bool,
         span: Range<usize>,
     ) -> Resolved {
+        if let InTarget::Table { name, .. } = target {
+            return self.in_table(expr, &name.to_string(), negated, span);
+        }
         let InTarget::List(list) = target else {
             let title = "IN takes a list of values here";
-            return Err(self.wrong(span, title, "tables and queries are not there yet"));
+            return Err(self.wrong(span, title, "or a table, as IN TABLE trusted"));
         };
         let equal: Result<Vec<Typed>, Noted> =
             list.iter().map(|value| self.compare(Compare::Eq, expr, value, &span)).collect();
@@ -402,6 +408,37 @@ impl Resolver<'_> {
             Some(any) => Ok(negate(any, negated)),
             None => Err(self.wrong(span, "an empty list is never matched", "here")),
         }
+    }
+
+    /// `value IN TABLE name`: whether it is a key of the table.
+    fn in_table(&mut self, expr: &Expr, name: &str, negated: bool, span: Range<usize>) -> Resolved {
+        let Some(table) = self.catalog.table(name).cloned() else {
+            let noted =
+                self.wrong(span, format!("unknown table `{name}`"), "CREATE TABLE makes one");
+            let tables = self.catalog.tables().iter();
+            if let Some(meant) = nearest(name, tables.map(|table| table.declared.schema.name)) {
+                self.diagnostics.help(format!("did you mean `{meant}`?"));
+            }
+            return Err(noted);
+        };
+        let keys = table.declared.key.iter().filter_map(|&at| table.declared.columns.get(at));
+        let keys: Vec<Type> = keys.map(|column| Type::of(column.field.sql)).collect();
+        let [key] = keys[..] else {
+            let title = format!("the key of `{name}` has {} parts", keys.len());
+            return Err(self.wrong(span, title, "join it: ON says what each part is equal to"));
+        };
+        let value = self.expr(expr)?;
+        let value = match (value.ty, key) {
+            (Type::Text(a), Type::Text(b)) => Typed { ty: Type::Text(a.max(b)), ..value },
+            (a, b) if a == b => value,
+            (Type::Int | Type::Decimal(_), Type::Int | Type::Decimal(_)) => value.to(key),
+            (ty, _) => {
+                let title = format!("the key of `{name}` is {key}");
+                return Err(self.wrong(value.span, title, format!("this is {ty}")));
+            }
+        };
+        let node = Node::InTable(TableRef(table), Box::new(value));
+        Ok(negate(Typed::new(node, Type::Bool, span), negated))
     }
 
     fn like(&mut self, expr: &Expr, pattern: &Expr, negated: bool, span: Range<usize>) -> Resolved {

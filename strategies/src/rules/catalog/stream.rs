@@ -102,9 +102,11 @@ impl Catalog {
         Some(Action { schema })
     }
 
-    fn is_taken(&self, name: &Name, diagnostics: &mut Diagnostics) -> bool {
+    pub(super) fn is_taken(&self, name: &Name, diagnostics: &mut Diagnostics) -> bool {
         let taken = if self.stream(&name.text).is_some() {
             "a stream"
+        } else if self.table(&name.text).is_some() {
+            "a table"
         } else if self.action(&name.text).is_some() {
             "an action"
         } else {
@@ -122,13 +124,28 @@ impl Catalog {
         specs: &[ColumnSpec<'_>],
         diagnostics: &mut Diagnostics,
     ) -> Option<Declared> {
-        let error = match Declared::new(self.streams.len() as u16, name, specs) {
+        // Those of tables count down from the other end.
+        let number = match self.streams.len() {
+            number if number + self.tables.len() < 256 => number as u16,
+            _ => u16::MAX,
+        };
+        Self::lay_out(place, number, name, specs, diagnostics)
+    }
+
+    pub(super) fn lay_out(
+        place: &Name,
+        number: u16,
+        name: &str,
+        specs: &[ColumnSpec<'_>],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Declared> {
+        let error = match Declared::new(number, name, specs) {
             Ok(declared) => return Some(declared),
             Err(error) => error,
         };
         let title = match error {
-            DeclareError::TooManyStreams => "too many streams".to_owned(),
-            _ => format!("the stream `{}` is too wide", place.text),
+            DeclareError::TooManyStreams => "too many streams and tables".to_owned(),
+            _ => format!("`{}` is too wide", place.text),
         };
         diagnostics.push(place.span.clone(), title, error.to_string());
         None
@@ -145,7 +162,7 @@ fn unfit<'a>(name: &str, mut others: impl Iterator<Item = &'a str>) -> Option<&'
 }
 
 /// A column with its name in lower case.
-struct Spec {
+pub(super) struct Spec {
     name: String,
     sql: SqlType,
     required: bool,
@@ -153,13 +170,13 @@ struct Spec {
 }
 
 impl Spec {
-    fn of(&self) -> ColumnSpec<'_> {
+    pub(super) fn of(&self) -> ColumnSpec<'_> {
         let Self { name, sql, required, digits } = self;
         ColumnSpec { name, sql: *sql, required: *required, digits: *digits }
     }
 }
 
-fn columns(create: &CreateStream, diagnostics: &mut Diagnostics) -> Option<Vec<Spec>> {
+pub(super) fn columns(create: &CreateStream, diagnostics: &mut Diagnostics) -> Option<Vec<Spec>> {
     let mut columns: Vec<Spec> = Vec::new();
     for column in &create.columns {
         let name = column.name.text.to_ascii_lowercase();
@@ -236,7 +253,7 @@ fn set(stream: &mut DeclaredStream, option: &RuleOption, diagnostics: &mut Diagn
     diagnostics.push(value.span.clone(), title, format!("must be {wanted}"));
 }
 
-fn column(
+pub(super) fn column(
     declared: &Declared,
     name: &str,
     place: &Name,

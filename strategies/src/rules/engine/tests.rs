@@ -37,7 +37,7 @@ fn trade(seq: u64, ms: u64, symbol: &str, price: i64, qty: u32) -> RecordBuf {
 }
 
 /// The column of a declared action as text, as a sink would write it.
-pub(super) fn column(set: &RuleSet, action: &Record, name: &str) -> String {
+pub(in crate::rules) fn column(set: &RuleSet, action: &Record, name: &str) -> String {
     let all = set.declared().iter().chain(action::ALL);
     let schema = all.copied().find(|schema| schema.stream == action.header.stream).unwrap();
     let field = schema.field(name).unwrap();

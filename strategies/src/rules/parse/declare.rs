@@ -1,4 +1,4 @@
-//! CREATE ACTION and CREATE STREAM.
+//! CREATE ACTION, CREATE STREAM and CREATE TABLE.
 //!
 //! Invariant: as in the parent module.
 
@@ -21,6 +21,14 @@ impl Reader<'_> {
         let columns = self.columns()?;
         let options = if self.word("WITH") { self.options()? } else { Vec::new() };
         Ok(Statement::Stream(CreateStream { name, columns, options }))
+    }
+
+    /// `name (columns) WITH (options)` behind `CREATE TABLE`.
+    pub(super) fn create_table(&mut self) -> Parsed<Statement> {
+        let name = self.name("the table's name")?;
+        let columns = self.columns()?;
+        let options = if self.word("WITH") { self.options()? } else { Vec::new() };
+        Ok(Statement::Table(CreateStream { name, columns, options }))
     }
 
     fn columns(&mut self) -> Parsed<Vec<ColumnDef>> {

@@ -16,8 +16,19 @@ use crate::rules::ast::{
 /// Times that a quantifier can ask for.
 const TIMES_MAX: u32 = 4_096;
 
+/// Whether a token is TABLE behind IN: the expression parser wants the table's name there.
+fn is_table_of_in(token: &TokenWithSpan, before: &[TokenWithSpan]) -> bool {
+    let is = |token: &TokenWithSpan, keyword| match &token.token {
+        Token::Word(word) => word.keyword == keyword,
+        _ => false,
+    };
+    let mut before = before.iter().rev();
+    let last = before.find(|token| !matches!(token.token, Token::Whitespace(_)));
+    is(token, Keyword::TABLE) && last.is_some_and(|last| is(last, Keyword::IN))
+}
+
 /// The tokens with `FINAL last` as one word: no expression has such a prefix. MATCH is no keyword
-/// then.
+/// then, and `IN TABLE name` is `IN name`.
 pub(super) fn semantics_joined(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut prefix: Option<(String, Span)> = None;
@@ -25,6 +36,9 @@ pub(super) fn semantics_joined(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     for (at, token) in tokens.iter().enumerate() {
         let mut next = tokens.iter().skip(at + 1).filter(|token| visible(token));
         let (first, second) = (next.next(), next.next());
+        if is_table_of_in(token, &joined) {
+            continue;
+        }
         if let Token::Word(word) = &token.token {
             let is_prefix = ["final", "running"].iter().any(|p| word.value.eq_ignore_ascii_case(p));
             let is_call = matches!(first.map(|t| &t.token), Some(Token::Word(_)))

@@ -75,13 +75,15 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Names the text of all rules: the same for the same rules.
+    /// Names the text of all rules and tables: the same for the same ones.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         // FNV-1a.
         let texts = self.rules.iter().flat_map(|rule| rule.text.bytes().chain([b';']));
-        texts.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        let rules = texts.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        });
+        let tables = self.catalog.tables().iter();
+        tables.fold(rules, |hash, table| (hash ^ table.hash()).wrapping_mul(0x0100_0000_01b3))
     }
 }

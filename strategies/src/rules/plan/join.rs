@@ -18,24 +18,24 @@ const ROWS_MAX: usize = 1 << 16;
 const TS_EVENT: usize = 16;
 
 /// The two streams of a join.
-struct Sides {
-    streams: [Stream; 2],
+pub(super) struct Sides {
+    pub(super) streams: [Stream; 2],
     /// Where the right one's columns begin.
-    base: usize,
+    pub(super) base: usize,
 }
 
 /// ON, taken apart.
-struct On {
-    keys: [Vec<Typed>; 2],
-    low: Option<i64>,
-    high: Option<i64>,
-    rest: Vec<Typed>,
+pub(super) struct On {
+    pub(super) keys: [Vec<Typed>; 2],
+    pub(super) low: Option<i64>,
+    pub(super) high: Option<i64>,
+    pub(super) rest: Vec<Typed>,
 }
 
 /// Names and options of a rule that joins.
-struct Named<'a> {
-    name: &'static str,
-    options: &'a Options,
+pub(super) struct Named<'a> {
+    pub(super) name: &'static str,
+    pub(super) options: &'a Options,
 }
 
 fn conjuncts(typed: Typed, out: &mut Vec<Typed>) {
@@ -62,7 +62,7 @@ impl Sides {
     }
 
     /// The expression of one side, over that side's row alone.
-    fn alone(&self, side: usize, typed: &Typed) -> Typed {
+    pub(super) fn alone(&self, side: usize, typed: &Typed) -> Typed {
         let mut typed = typed.clone();
         typed.each_mut(&mut |typed| {
             if let Node::Column(column) = &mut typed.node {
@@ -73,7 +73,7 @@ impl Sides {
     }
 
     /// The expression where one side is missing.
-    fn without(&self, side: usize, typed: &Typed) -> Typed {
+    pub(super) fn without(&self, side: usize, typed: &Typed) -> Typed {
         let mut typed = typed.clone();
         typed.each_mut(&mut |typed| {
             if let Node::Column(column) = &typed.node
@@ -193,7 +193,9 @@ impl Planner<'_> {
         left: (&Name, Option<&Name>),
         join: &JoinClause,
     ) -> Result<(Sides, Scope), Noted> {
-        let streams = (self.stream(left.0), self.stream(&join.stream));
+        let table = self.set.catalog.table(&join.stream.text).map(|table| table.as_stream());
+        let right = table.map_or_else(|| self.stream(&join.stream), Ok);
+        let streams = (self.stream(left.0), right);
         let streams = [streams.0?, streams.1?];
         let base = streams[0].schema.bytes;
         let names = |name: &Name, alias: Option<&Name>, stream: Stream| match alias {
@@ -321,6 +323,9 @@ impl Planner<'_> {
         let on = resolver.condition(&join.on);
         let within = join.within.as_ref().map(|within| resolver.expr(within)).transpose();
         let mut on = self.take_apart(sides, on?);
+        if let Some(table) = self.set.catalog.table(&join.stream.text).cloned() {
+            return self.lookup(named, join, sides, (table, on), filter, outputs);
+        }
         let here = Name { text: String::new(), span: join.span.clone() };
         if let Some(within) = within? {
             let bound = within.constant().filter(|ns| within.ty == Type::Interval && *ns > 0);

@@ -126,6 +126,7 @@ impl Planner<'_> {
             windows: None,
             pattern: Some(scope),
             functions: &set.functions,
+            catalog: &set.catalog,
             places,
             diagnostics,
         };
