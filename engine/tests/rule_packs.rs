@@ -74,7 +74,7 @@ fn every_pack_finds_what_its_cases_say() {
     }
 }
 
-/// What came of one kind: episodes planted and found, alerts, and those that name a planted payment.
+/// What came of one kind: episodes planted and found, alerts, and those that name a payment of one.
 #[derive(Default, PartialEq, Debug)]
 struct Score {
     planted: usize,

@@ -136,8 +136,9 @@ impl Planner<'_> {
     /// # Errors
     /// If a mistake was noted.
     pub(super) fn insert_match(&mut self, insert: &InsertMatch) -> Result<(), Noted> {
-        let name = self.free(&insert.name)?;
         let options = self.options(&insert.options);
+        let given = options.as_ref().ok().and_then(|options| options.name.as_ref());
+        let name = self.free(given.unwrap_or(&insert.name))?;
         let target = self.target(&insert.action);
         let stream = self.stream(&insert.stream)?;
         let (options, target) = (options?, target?);
