@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::exit::{FAILED, Failure};
 use crate::cases::{self, Outcome};
+use crate::config::RulesSection;
 
 /// Arguments of `corelane test`.
 #[derive(Args, Debug)]
@@ -35,7 +36,13 @@ pub fn run(args: &TestArgs, registry: &Registry, out: &mut impl Write) -> anyhow
     let Some((cases, rules)) = args.files.split_last() else { return Ok(()) };
     let mut set = RuleSet::with_functions(registry.functions.clone());
     for path in rules {
-        set.add(&path.display().to_string(), &read(path)?)?;
+        let section = RulesSection::read(path)?;
+        // The files of tables are beside the rule file, as in a run.
+        let mut table = |name: &str| {
+            let path = section.table_path(name);
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        set.add_with(&path.display().to_string(), &section.text, &mut table)?;
     }
     let path = cases.display().to_string();
     let mut outcomes = Vec::new();

@@ -14,6 +14,11 @@ const MORE: &str = "
     CREATE RULE twice ON payments PARTITION BY account
       WHEN count(*) OVER (RANGE INTERVAL '1' MINUTE PRECEDING) = 2 THEN hold(id, account);
 ";
+const TABLE: &str = "
+    CREATE TABLE trusted (account BIGINT) WITH (key = 'account', file = 'trusted.csv');
+    CREATE RULE stranger ON payments WHEN NOT account IN TABLE trusted AND account > 100
+      THEN hold(id, account);
+";
 const CASES: &str = r#"
 [[case]]
 name = "twice in a minute"
@@ -78,4 +83,22 @@ fn what_is_no_case_file_and_what_are_no_rules() {
     let refused = run(dir.path(), &["test", text(&rules), text(&cases)]);
     assert_eq!(refused.status.code(), Some(78), "{refused:?}");
     assert!(refused.stderr.contains("wrong.sql:1:29"), "{refused:?}");
+}
+
+#[test]
+fn tables_are_read_beside_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, cases) = (dir.path().join("rules.sql"), dir.path().join("cases.jsonl"));
+    fs::write(&rules, format!("{RULES}{TABLE}")).unwrap();
+    fs::write(dir.path().join("trusted.csv"), "account\n101\n").unwrap();
+    let case = r#"{"name": "one of two",
+        "expect": [{"action": "hold", "account": 102}], "records": [
+        {"stream": "payments", "at": "0s", "id": 1, "account": 101},
+        {"stream": "payments", "at": "0s", "id": 2, "account": 102}]}"#;
+    fs::write(&cases, case.replace('\n', " ")).unwrap();
+    let ended = run(dir.path(), &["test", text(&rules), text(&cases)]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    fs::remove_file(dir.path().join("trusted.csv")).unwrap();
+    let ended = run(dir.path(), &["test", text(&rules), text(&cases)]);
+    assert_eq!(ended.status.code(), Some(78), "{ended:?}");
 }
