@@ -35,14 +35,6 @@ fn rules(pack: &str, file: Option<&str>) -> RuleSet {
             continue;
         }
         let text = fs::read_to_string(folder.join(name)).unwrap();
-        // Files of a pack that can be used alone declare the same stream: the first one counts.
-        let text = match (set.declared_streams().is_empty(), text.split_once("CREATE STREAM pay")) {
-            (false, Some((before, rest))) => {
-                let (_, behind) = rest.split_once(';').unwrap();
-                format!("{before}{behind}")
-            }
-            _ => text,
-        };
         set.add(name, &text).unwrap_or_else(|error| panic!("{error}"));
     }
     set
