@@ -8,14 +8,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf};
-use corelane_feeds::streams::sys::RuleChange;
 use corelane_strategies::action::ActionId;
 use corelane_strategies::registry::Registry;
 use serde::Serialize;
 use serde_json::Value;
 use zerocopy::IntoBytes;
 
-use super::{Decider, decided, for_shards};
+use super::{Decider, change_of, decided, for_shards};
 use crate::cli::exit::Failure;
 use crate::config::Config;
 use crate::egress::{format_record_json, schema_of};
@@ -120,7 +119,7 @@ fn find(dir: &Path, id: &ActionId) -> anyhow::Result<Option<Found>> {
     for entry in JournalReader::open(dir)? {
         let entry = entry?;
         if entry.kind != Kind::Action {
-            if let Some(change) = entry.record().view::<RuleChange>().filter(|c| c.text != 0) {
+            if let Some(change) = change_of(entry.record()) {
                 (rules, rule_changes) = (Some(change.text), change.reloads);
             }
             cause = Some(entry);
@@ -189,13 +188,13 @@ fn again(
         journal_seq: found.action.seq,
         event_to_receipt_ns: waited.filter(|ns| *ns < DAY_NS),
         cause: row(ran, found.cause.seq, cause),
-        rule: decider.name(action).to_owned(),
+        rule: decider.ran().name(action).to_owned(),
         text,
         rule_changes: found.rule_changes,
         reads: reads.into_iter().map(str::to_owned).collect(),
         looked_at: looked_at(ran, rule, &looked, recent.make_contiguous()),
         is_reproduced,
-        action: serde_json::from_str(&decider.json(action)).unwrap_or_default(),
+        action: serde_json::from_str(&decider.ran().json(action)).unwrap_or_default(),
     })
 }
 

@@ -56,14 +56,51 @@ pub struct RerunOptions {
     pub examples: usize,
 }
 
-/// One shard as it was.
-pub struct Decider<'a> {
+/// What decides at a place in a journal: it changes where rules changed.
+pub struct Ran<'a> {
     journal: &'a Path,
-    shard: usize,
     config: Config,
-    chain: Chain,
     /// By rule number, from 1.
     names: Vec<String>,
+}
+
+impl<'a> Ran<'a> {
+    fn new(journal: &'a Path, config: &Config) -> Self {
+        Self { journal, config: config.clone(), names: deciders(config) }
+    }
+
+    /// Rules changed: numbers of actions mean others from there on.
+    fn change(&mut self, change: &RuleChange) -> anyhow::Result<()> {
+        let earlier = self.config.rule_set.clone();
+        decided::load_rules(self.journal, change.text, &mut self.config)?;
+        self.config.rule_set.follow(&earlier)?;
+        self.names = deciders(&self.config);
+        Ok(())
+    }
+
+    /// The strategy or rule of an action.
+    #[must_use]
+    pub fn name(&self, action: &Record) -> &str {
+        let rule = ActionId::of(action).map_or(0, |id| usize::from(id.rule));
+        self.names.get(rule.wrapping_sub(1)).map_or("unknown", String::as_str)
+    }
+
+    /// An action as a line of JSON.
+    #[must_use]
+    pub fn json(&self, action: &Record) -> String {
+        let declared = self.config.rule_set.declared();
+        let extras = ActionExtras { strategy: Some(self.name(action)), declared, ts_sent: None };
+        let mut line = Vec::new();
+        format_action_json(action, extras, &mut line);
+        String::from_utf8_lossy(&line).into_owned()
+    }
+}
+
+/// One shard as it was.
+pub struct Decider<'a> {
+    shard: usize,
+    ran: Ran<'a>,
+    chain: Chain,
     /// Whether rules change as they did.
     follows: bool,
     actions: Vec<RecordBuf>,
@@ -82,8 +119,8 @@ impl<'a> Decider<'a> {
         follows: bool,
     ) -> anyhow::Result<Self> {
         let chain = build_chain(config, registry, shard)?;
-        let (config, names) = (config.clone(), deciders(config));
-        Ok(Self { journal, shard, config, chain, names, follows, actions: Vec::new() })
+        let ran = Ran::new(journal, config);
+        Ok(Self { shard, ran, chain, follows, actions: Vec::new() })
     }
 
     /// Decides over a record; returns the actions.
@@ -92,7 +129,7 @@ impl<'a> Decider<'a> {
     /// If rules change there and their text is not at hand.
     pub fn take(&mut self, record: &Record) -> anyhow::Result<&[RecordBuf]> {
         self.actions.clear();
-        let change = record.view::<RuleChange>().filter(|change| change.text != 0);
+        let change = change_of(record);
         if change.is_some() && !self.follows {
             return Ok(&[]);
         }
@@ -101,48 +138,24 @@ impl<'a> Decider<'a> {
             self.actions.extend_from_slice(more);
         }
         if let Some(change) = change {
-            let earlier = self.config.rule_set.clone();
-            decided::load_rules(self.journal, change.text, &mut self.config)?;
-            self.config.rule_set.follow(&earlier)?;
-            let mut rules =
-                Rules::on_shard(&self.config.rule_set, self.config.shares(), self.shard);
+            self.ran.change(change)?;
+            let Config { rule_set, .. } = &self.ran.config;
+            let mut rules = Rules::on_shard(rule_set, self.ran.config.shares(), self.shard);
             self.chain.replace_rules(&mut rules);
-            self.names = deciders(&self.config);
         }
         Ok(&self.actions)
     }
 
-    /// The strategy or rule of an action.
+    /// What decides now.
     #[must_use]
-    pub fn name(&self, action: &Record) -> &str {
-        let rule = ActionId::of(action).map_or(0, |id| usize::from(id.rule));
-        self.names.get(rule.wrapping_sub(1)).map_or("unknown", String::as_str)
+    pub fn ran(&self) -> &Ran<'a> {
+        &self.ran
     }
+}
 
-    /// An action as a line of JSON.
-    #[must_use]
-    pub fn json(&self, action: &Record) -> String {
-        let extras = ActionExtras {
-            strategy: Some(self.name(action)),
-            declared: self.config.rule_set.declared(),
-            ts_sent: None,
-        };
-        let mut line = Vec::new();
-        format_action_json(action, extras, &mut line);
-        String::from_utf8_lossy(&line).into_owned()
-    }
-
-    /// The configuration, with the rules that run now.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The stages.
-    #[must_use]
-    pub fn chain(&self) -> &Chain {
-        &self.chain
-    }
+/// The change that a record says, if other rules take the place of those that ran.
+fn change_of(record: &Record) -> Option<&RuleChange> {
+    record.view::<RuleChange>().filter(|change| change.text != 0)
 }
 
 /// A configuration for as many shards as a journal has.
@@ -173,51 +186,20 @@ pub fn rerun(
         let (then, now) = (for_shards(then, dirs.len()), for_shards(now, dirs.len()));
         let follows = !options.other_rules;
         let mut decider = Decider::new(&options.journal, &now, registry, shard, follows)?;
-        let mut past = Past { names: deciders(&then), config: then, options };
-        run_shard(dir, &mut decider, &mut past, &mut rerun)
+        let mut then = Ran::new(&options.journal, &then);
+        run_shard(dir, options, &mut decider, &mut then, &mut rerun)
             .with_context(|| format!("journal {}", dir.display()))?;
     }
     Ok(rerun)
 }
 
-/// What decided when the journal was written.
-struct Past<'a> {
-    options: &'a RerunOptions,
-    config: Config,
-    names: Vec<String>,
-}
-
-impl Past<'_> {
-    /// Rules changed: numbers of actions mean others from there on.
-    fn change(&mut self, change: &RuleChange) -> anyhow::Result<()> {
-        let earlier = self.config.rule_set.clone();
-        decided::load_rules(&self.options.journal, change.text, &mut self.config)?;
-        self.config.rule_set.follow(&earlier)?;
-        self.names = deciders(&self.config);
-        Ok(())
-    }
-
-    fn name(&self, action: &Record) -> &str {
-        let rule = ActionId::of(action).map_or(0, |id| usize::from(id.rule));
-        self.names.get(rule.wrapping_sub(1)).map_or("unknown", String::as_str)
-    }
-
-    fn json(&self, action: &Record) -> String {
-        let declared = self.config.rule_set.declared();
-        let extras = ActionExtras { strategy: Some(self.name(action)), declared, ts_sent: None };
-        let mut line = Vec::new();
-        format_action_json(action, extras, &mut line);
-        String::from_utf8_lossy(&line).into_owned()
-    }
-}
-
 fn run_shard(
     dir: &Path,
+    options: &RerunOptions,
     decider: &mut Decider<'_>,
-    past: &mut Past<'_>,
+    past: &mut Ran<'_>,
     rerun: &mut Rerun,
 ) -> anyhow::Result<()> {
-    let options = past.options;
     let mut entries = JournalReader::open(dir)?;
     // Of the record at hand: what was decided, what is decided now.
     let mut then: Vec<RecordBuf> = Vec::new();
@@ -235,7 +217,7 @@ fn run_shard(
             continue;
         }
         if counts {
-            compare(cause.0, &then, &now, decider, past, rerun);
+            compare(cause.0, [&then, &now], [past, decider.ran()], options.other_rules, rerun);
         }
         then.clear();
         cause = (entry.seq, cause.1.max(record.header.ts_event));
@@ -252,12 +234,12 @@ fn run_shard(
         rerun.records += 1;
         now.clear();
         now.extend_from_slice(decider.take(record)?);
-        if let Some(change) = record.view::<RuleChange>().filter(|change| change.text != 0) {
+        if let Some(change) = change_of(record) {
             past.change(change)?;
         }
     }
     if counts {
-        compare(cause.0, &then, &now, decider, past, rerun);
+        compare(cause.0, [&then, &now], [past, decider.ran()], options.other_rules, rerun);
     }
     if let Some(Tail::Torn { .. }) = entries.tail() {
         rerun.torn += 1;
@@ -265,34 +247,32 @@ fn run_shard(
     Ok(())
 }
 
-/// Compares the actions of one record: those of equal rule and ordinal are one.
+/// Compares the actions of one record, then and now: those of equal rule and ordinal are one.
 fn compare(
     seq: u64,
-    then: &[RecordBuf],
-    now: &[RecordBuf],
-    decider: &Decider<'_>,
-    past: &Past<'_>,
+    [then, now]: [&[RecordBuf]; 2],
+    ran: [&Ran<'_>; 2],
+    other_rules: bool,
     rerun: &mut Rerun,
 ) {
     let same = |a: &[RecordBuf], b: &[RecordBuf]| {
         let bytes = |buf: &RecordBuf| buf.record().map(|record| record.as_bytes().to_vec());
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| bytes(a) == bytes(b))
     };
-    if !past.options.other_rules && same(then, now) {
+    if !other_rules && same(then, now) {
         for action in then.iter().filter_map(RecordBuf::record) {
-            rerun.same(past.name(action));
+            rerun.same(ran[0].name(action));
         }
         return;
     }
-    let key = |name: &str, action: &Record| {
-        let ordinal = ActionId::of(action).map_or(0, |id| id.ordinal);
-        (name.to_owned(), ordinal)
+    let keyed = |actions: &'_ [RecordBuf], ran: &Ran<'_>| {
+        let actions = actions.iter().filter_map(RecordBuf::record);
+        let key = |action: &Record| {
+            let ordinal = ActionId::of(action).map_or(0, |id| id.ordinal);
+            (ran.name(action).to_owned(), ordinal)
+        };
+        actions.map(|action| (key(action), action.to_buf())).collect::<Vec<_>>()
     };
-    let was = then.iter().filter_map(RecordBuf::record);
-    let was = was.map(|action| (key(past.name(action), action), action)).collect();
-    let is = now.iter().filter_map(RecordBuf::record);
-    let is = is.map(|action| (key(decider.name(action), action), action)).collect();
-    let is_strict = !past.options.other_rules;
-    let json: [&dyn Fn(&Record) -> String; 2] = [&|a| past.json(a), &|a| decider.json(a)];
-    rerun.differ(seq, was, is, is_strict, json);
+    let json: [&dyn Fn(&Record) -> String; 2] = [&|a| ran[0].json(a), &|a| ran[1].json(a)];
+    rerun.differ(seq, keyed(then, ran[0]), keyed(now, ran[1]), !other_rules, json);
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use corelane_feeds::record::Record;
+use corelane_feeds::record::{Record, RecordBuf};
 use serde::Serialize;
 use zerocopy::IntoBytes;
 
@@ -68,7 +68,8 @@ pub struct Rerun {
     examples: usize,
 }
 
-type Keyed<'a> = Vec<((String, u16), &'a Record)>;
+/// Actions by rule and ordinal.
+type Keyed = Vec<((String, u16), RecordBuf)>;
 
 impl Rerun {
     pub(super) fn new(examples: usize) -> Self {
@@ -105,18 +106,20 @@ impl Rerun {
     pub(super) fn differ(
         &mut self,
         journal_seq: u64,
-        then: Keyed<'_>,
-        mut now: Keyed<'_>,
+        then: Keyed,
+        mut now: Keyed,
         is_strict: bool,
         [then_json, now_json]: [&dyn Fn(&Record) -> String; 2],
     ) {
         for (key, action) in then {
+            let Some(action) = action.record() else { continue };
             let was = value(&then_json(action));
             let Some(at) = now.iter().position(|(other, _)| *other == key) else {
                 self.note(journal_seq, key.0, Change::Removed, Some(was), None);
                 continue;
             };
             let other = now.swap_remove(at).1;
+            let Some(other) = other.record() else { continue };
             let is = value(&now_json(other));
             let is_same = if is_strict {
                 action.as_bytes() == other.as_bytes()
@@ -130,6 +133,7 @@ impl Rerun {
             }
         }
         for (key, action) in now {
+            let Some(action) = action.record() else { continue };
             let is = value(&now_json(action));
             self.note(journal_seq, key.0, Change::Added, None, Some(is));
         }

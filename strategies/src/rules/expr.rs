@@ -153,33 +153,7 @@ impl Typed {
     /// Calls `each` for itself and for every expression within.
     pub(super) fn each_mut(&mut self, each: &mut dyn FnMut(&mut Self)) {
         each(self);
-        match &mut self.node {
-            Node::Not(a)
-            | Node::Neg(a)
-            | Node::IsNull(a)
-            | Node::Cast(a)
-            | Node::InTable(_, a)
-            | Node::Like(a, _) => {
-                a.each_mut(each);
-            }
-            Node::And(a, b) | Node::Or(a, b) | Node::Arith(_, a, b) | Node::Compare(_, a, b) => {
-                a.each_mut(each);
-                b.each_mut(each);
-            }
-            Node::Case(branches, otherwise) => {
-                for (condition, result) in branches {
-                    condition.each_mut(each);
-                    result.each_mut(each);
-                }
-                if let Some(otherwise) = otherwise {
-                    otherwise.each_mut(each);
-                }
-            }
-            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => {
-                all.iter_mut().for_each(|typed| typed.each_mut(each));
-            }
-            _ => {}
-        }
+        self.parts_mut().into_iter().for_each(|part| part.each_mut(each));
     }
 
     /// The expressions that it is made of.
