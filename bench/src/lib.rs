@@ -8,6 +8,7 @@ pub mod cep;
 pub mod decode;
 pub mod instructions;
 pub mod journal;
+pub mod many_rules;
 pub mod session;
 pub mod stages;
 pub mod stat;

@@ -4,6 +4,7 @@ use clap::Args;
 use corelane::sys::affinity;
 use corelane_bench::cep::events::{Events, Query};
 use corelane_bench::cep::ours::Ours;
+use corelane_bench::many_rules::{Shape, compile_seconds, measure, text};
 use corelane_bench::stat::{Variant, in_turns, per_item};
 
 /// Nothing but the shard's loop.
@@ -30,11 +31,20 @@ pub(crate) struct RulesArgs {
     /// CPU to run on
     #[arg(long)]
     cpu: Option<usize>,
+    /// Instead, numbers of rules over one stream, of which few can fire: `10,100,1000,10000`
+    #[arg(long, value_delimiter = ',')]
+    counts: Vec<usize>,
+    /// Which shapes those rules have
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Shape::ALL)]
+    shapes: Vec<Shape>,
 }
 
 pub(crate) fn run(args: &RulesArgs) -> anyhow::Result<()> {
     if let Some(cpu) = args.cpu {
         affinity::pin(cpu)?;
+    }
+    if !args.counts.is_empty() {
+        return many(args);
     }
     let velocity = Events::generate(Query::Velocity, args.events);
     let pattern = Events::generate(Query::Pattern, args.events);
@@ -71,4 +81,28 @@ pub(crate) fn run(args: &RulesArgs) -> anyhow::Result<()> {
         println!("{name:26}{:>12.1}{above:>16.1}{:>10.2}", rounds.median(i), rounds.ratio(i, 0));
     }
     Ok(())
+}
+
+/// The cost of a record and of compiling, by the number of rules.
+fn many(args: &RulesArgs) -> anyhow::Result<()> {
+    println!("{} records a pass, {} rounds in turns, CPU time", args.events, args.rounds);
+    for &shape in &args.shapes {
+        println!("\n{}, such as: {}", shape.name(), example(shape));
+        println!("{:>8}{:>14}{:>12}{:>14}", "rules", "ns/record", "x first", "compiled in s");
+        let rounds = measure(shape, &args.counts, args.events, args.rounds)?;
+        for (i, &count) in args.counts.iter().enumerate() {
+            let seconds = compile_seconds(&text(shape, count))?;
+            println!(
+                "{count:>8}{:>14.1}{:>12.2}{seconds:>14.3}",
+                rounds.median(i),
+                rounds.ratio(i, 0)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn example(shape: Shape) -> String {
+    let text = text(shape, 2);
+    text.rsplit("WHERE ").next().unwrap_or_default().trim_end_matches(";\n").to_owned()
 }
