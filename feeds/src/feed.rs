@@ -247,6 +247,20 @@ impl Feed {
         self.emit(sys::Tick::new(stamp, 0).as_record(), sink);
     }
 
+    /// Goes on where an earlier run of this feed broke off: in `session`, of which `next` is the
+    /// first message that is wanted; `ended` if it was over. For before the first packet.
+    pub fn resume(&mut self, session: &sys::Session, next: Seq, ts_event: Nanos, ended: bool) {
+        self.sequencer.resume(session.id.0, session.generation, next.0);
+        (self.ts_event, self.ended) = (ts_event, ended);
+    }
+
+    /// A record of an earlier run: its symbol keeps the number that it was given.
+    pub fn recall(&mut self, record: &Record) {
+        if let Decoder::Iex(iex) = &mut self.decoder {
+            iex.recall(record);
+        }
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> FeedCounters {

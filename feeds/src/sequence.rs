@@ -156,6 +156,14 @@ impl Sequencer {
         Self { is_lossy: false, ..Self::new(1) }
     }
 
+    /// A session goes on that another sequencer began: `next` is the first message that it has not
+    /// delivered. What is missing there is a hole as any other, and a sequence that goes back to 1
+    /// a restart.
+    pub fn resume(&mut self, name: [u8; SESSION_BYTES], generation: u32, next: u64) {
+        self.current = Some(Session::resumed(name, generation, next));
+        self.lines[..self.count].fill(Line::resumed(name, generation, next));
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> &SequenceCounters {

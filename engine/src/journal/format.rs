@@ -140,6 +140,15 @@ impl End {
     pub const CLOSED: u64 = u64::MAX;
 }
 
+/// The end marker as the words it takes in a segment whose checksums begin with `salt`, and its
+/// checksum.
+pub(crate) fn end_words(crc: Crc32c, salt: u32, end: End) -> ([u64; END_BYTES / 8], u32) {
+    let payload: [u64; size_of::<End>() / 8] = zerocopy::transmute!(end);
+    let low = word_low(payload.len(), Kind::End, end.next_seq);
+    let sum = crc.words(crc.words(salt, &[prefix(low, end.next_seq)]), &payload);
+    ([u64::from(low) | u64::from(sum) << 32, payload[0], payload[1]], sum)
+}
+
 /// The low half of an entry's word.
 #[inline]
 pub(crate) const fn word_low(words: usize, kind: Kind, seq: u64) -> u32 {

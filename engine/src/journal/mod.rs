@@ -62,6 +62,7 @@ pub mod cli;
 mod compare;
 mod error;
 pub mod format;
+mod mend;
 mod prepare;
 mod reader;
 mod writer;
@@ -69,7 +70,7 @@ mod writer;
 pub use compare::{Comparison, Difference, Ignore, compare};
 pub use error::{Damage, JournalError};
 pub use format::Kind;
-pub use reader::{Entry, JournalReader, Tail};
+pub use reader::{End, Entry, JournalReader, Tail};
 pub use writer::{JournalCounters, JournalWriter};
 
 /// Default of [`JournalConfig::segment_bytes`].

@@ -93,10 +93,11 @@ pub(super) struct Preparer {
 }
 
 impl Preparer {
-    /// Makes segment 0 and starts the service thread, which makes those that follow.
+    /// Makes segment `first` and starts the service thread, which makes those that follow.
     pub(super) fn start(
         config: &JournalConfig,
         dir: PathBuf,
+        first: u64,
     ) -> Result<(Self, SegmentMap), JournalError> {
         if let Some(cpu) = config.service_cpu {
             let allowed = affinity::allowed().map_err(JournalError::io("list CPUs of", &dir))?;
@@ -110,10 +111,11 @@ impl Preparer {
             segments_max: config.segments_max.map_or(u64::MAX, std::num::NonZero::get),
             when_full: config.when_full,
         };
-        let first = maker.make(0)?;
+        let map = maker.make(first)?;
         let (ready_in, ready) = RingBuffer::new(config.segments_ahead);
         let (retired, retired_out) = RingBuffer::new(config.segments_ahead + 2);
-        let shared = Arc::new(Shared { next: AtomicU64::new(1), stop: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { next: AtomicU64::new(first + 1), stop: AtomicBool::new(false) });
         let service = Service {
             maker: maker.clone(),
             ready: ready_in,
@@ -125,7 +127,7 @@ impl Preparer {
             .name(format!("journal-{}", config.shard))
             .spawn(move || service.run())
             .map_err(JournalError::io("start a thread for", &maker.dir))?;
-        Ok((Self { maker, ready, warm: None, retired, shared, thread: Some(thread) }, first))
+        Ok((Self { maker, ready, warm: None, retired, shared, thread: Some(thread) }, map))
     }
 
     /// Brings the next segment's first lines and their translations into the caches of this core,

@@ -15,7 +15,7 @@ use corelane_feeds::record::{Record, RecordBuf};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::format::{
-    End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, Word, prefix,
+    End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, Word, prefix,
 };
 use super::{Damage, JournalError, SEGMENT_BYTES_MAX, segments};
 use crate::sys::crc::Crc32c;
@@ -138,8 +138,25 @@ pub struct JournalReader {
     crc: Crc32c,
     at: usize,
     next_seq: u64,
+    /// Place and checksum of the end marker at hand, if nothing was read behind it.
+    end: Option<(u64, u32)>,
     tail: Option<Tail>,
     failed: bool,
+}
+
+/// Where a journal that was read to its end can be gone on with.
+#[derive(Copy, Clone, Debug)]
+pub struct End {
+    /// Of the last segment that was begun.
+    pub(super) header: SegmentHeader,
+    /// Where its last entry ends.
+    pub(super) at: u64,
+    /// Place and checksum of its end marker, if it has one.
+    pub(super) marker: Option<(u64, u32)>,
+    /// Sequence number of the next entry.
+    pub(super) next_seq: u64,
+    /// How it ended.
+    pub tail: Tail,
 }
 
 impl JournalReader {
@@ -149,7 +166,16 @@ impl JournalReader {
     /// # Errors
     /// If there is none, it cannot be read, or its header is damaged.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        let all = segments(dir)?;
+        Self::open_from(dir, 0)
+    }
+
+    /// Opens it at a segment, as if those before were not there: for who knows what was in them.
+    ///
+    /// # Errors
+    /// As [`JournalReader::open`].
+    pub fn open_from(dir: &Path, first: u64) -> Result<Self, JournalError> {
+        let mut all = segments(dir)?;
+        all.retain(|(number, _)| *number >= first);
         if all.is_empty() {
             return Err(JournalError::NoJournal(dir.to_owned()));
         }
@@ -174,6 +200,7 @@ impl JournalReader {
             crc: Crc32c::detect(),
             at: 0,
             next_seq: 1,
+            end: None,
             tail: None,
             failed: false,
         };
@@ -199,6 +226,15 @@ impl JournalReader {
         self.tail
     }
 
+    /// Where the journal can be gone on with, once all of it was read; none if no segment was ever
+    /// begun.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        let (header, tail) = (self.header?, self.tail?);
+        let (at, marker, next_seq) = (self.at as u64, self.end, self.next_seq);
+        Some(End { header, at, marker, next_seq, tail })
+    }
+
     /// Sequence number of the entry that comes next.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
@@ -215,22 +251,38 @@ impl JournalReader {
         let number = *number;
         self.segment.number = number;
         self.segment.bytes = read_words(path, number, &mut self.segment.words)?;
-        if self.segment.bytes < HEADER_BYTES {
-            if self.file + 1 < self.files.len() {
-                return Err(damaged(number, 0, Damage::Header));
-            }
-            let bytes = self.segment.bytes as u64;
-            self.tail = Some(Tail::Torn { segment: number, offset: 0, bytes });
-            return Ok(());
-        }
         let header = SegmentHeader::read_from_prefix(self.segment.words.as_bytes());
-        let Ok((header, _)) = header else { return Err(damaged(number, 0, Damage::Header)) };
-        self.check_header(&header, number, link).map_err(|why| damaged(number, 0, why))?;
+        let header = header.map(|(header, _)| header).map_err(|_| Damage::Header);
+        let header = header.and_then(|header| {
+            self.check_header(&header, number, link)?;
+            Ok(header)
+        });
+        let header = match header {
+            Ok(header) => header,
+            Err(Damage::Header) if self.header_is_torn(number) => {
+                let bytes = self.segment.bytes_after(0) as u64;
+                self.tail = Some(Tail::Torn { segment: number, offset: 0, bytes });
+                return Ok(());
+            }
+            Err(why) => return Err(damaged(number, 0, why)),
+        };
         self.segment.salt = header.salt(self.crc);
         self.next_seq = header.base_seq;
         self.header = Some(header);
         self.at = HEADER_BYTES;
+        self.end = None;
         Ok(())
+    }
+
+    /// Whether a header that is not as it was written is the last thing that was: of the last
+    /// segment, with no whole entry behind it.
+    fn header_is_torn(&mut self, number: u64) -> bool {
+        let Some(before) = self.header.filter(|_| self.file + 1 == self.files.len()) else {
+            return self.segment.bytes < HEADER_BYTES && self.file + 1 == self.files.len();
+        };
+        let header = SegmentHeader { segment: number, ..before };
+        self.segment.salt = header.salt(self.crc);
+        !self.segment.is_followed(self.crc, HEADER_BYTES - WORD_BYTES, self.next_seq)
     }
 
     fn check_header(
@@ -265,7 +317,7 @@ impl JournalReader {
     fn step(&mut self) -> Result<Option<Entry>, JournalError> {
         while self.tail.is_none() {
             match self.segment.parse(self.crc, self.at, self.next_seq) {
-                Found::Entry { kind: Kind::End, payload, crc } => self.end(payload, crc)?,
+                Found::Entry { kind: Kind::End, payload, crc } => self.take_end(payload, crc)?,
                 Found::Entry { kind, payload, .. } => return self.entry(kind, payload).map(Some),
                 Found::Unwritten => self.tail = Some(self.assess(Damage::Hole)?),
                 Found::Bad => self.tail = Some(self.assess(Damage::Entry)?),
@@ -295,22 +347,22 @@ impl JournalReader {
     }
 
     /// Takes the end marker: goes on to the next segment, or ends.
-    fn end(&mut self, payload: std::ops::Range<usize>, crc: u32) -> Result<(), JournalError> {
-        let Ok(end) = End::read_from_bytes(self.segment.words[payload.clone()].as_bytes()) else {
+    fn take_end(&mut self, payload: std::ops::Range<usize>, crc: u32) -> Result<(), JournalError> {
+        let Ok(end) = EndMarker::read_from_bytes(self.segment.words[payload.clone()].as_bytes())
+        else {
             return Err(self.damaged_here(Damage::Entry));
         };
         let next = self.segment.number + 1;
-        if end.next_seq != self.next_seq || ![next, End::CLOSED].contains(&end.next_segment) {
+        if end.next_seq != self.next_seq || ![next, EndMarker::CLOSED].contains(&end.next_segment) {
             return Err(self.damaged_here(Damage::Entry));
         }
+        self.end = Some((self.at as u64, crc));
         let behind = payload.end * WORD_BYTES;
         if self.segment.bytes_after(behind) > 0 {
             return Err(damaged(self.segment.number, behind, Damage::Trailing));
         }
-        if end.next_segment == End::CLOSED {
-            if self.file + 1 < self.files.len() {
-                return Err(damaged(self.segment.number, behind, Damage::Trailing));
-            }
+        // A journal that was closed may have been gone on with.
+        if end.next_segment == EndMarker::CLOSED && self.file + 1 == self.files.len() {
             self.tail = Some(Tail::Closed);
             return Ok(());
         }

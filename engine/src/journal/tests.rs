@@ -17,6 +17,8 @@ use super::format::{END_BYTES, WORD_BYTES};
 use super::*;
 use crate::sys::crc::Crc32c;
 
+mod resume;
+
 /// An entry of a one-slot record.
 const ENTRY_BYTES: usize = WORD_BYTES + 64;
 

@@ -8,14 +8,19 @@ use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
 
 use corelane_feeds::record::Record;
+use corelane_feeds::units::Nanos;
 use corelane_strategies::action;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::format::{
-    END_BYTES, End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, prefix, word_low,
+    END_BYTES, End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, end_words,
+    prefix, word_low,
 };
 use super::prepare::{Preparer, Taken};
-use super::{JournalConfig, JournalError, SEGMENT_BYTES_MIN, segment_path, segments, shard_dir};
+use super::{
+    Damage, JournalConfig, JournalError, SEGMENT_BYTES_MIN, mend, reader, segment_path, segments,
+    shard_dir,
+};
 use crate::sys::segment_map::SegmentMap;
 
 /// How long before the end of a segment the next one is warmed up: some ten entries.
@@ -45,6 +50,8 @@ pub struct JournalWriter {
     /// to go on there; 0 once stopped.
     limit: usize,
     next_seq: u64,
+    /// Of the first entry that this writer appends.
+    first_seq: u64,
     salt: u32,
     header: SegmentHeader,
     counters: JournalCounters,
@@ -65,7 +72,6 @@ impl JournalWriter {
         if !segments(&dir)?.is_empty() {
             return Err(JournalError::Exists(dir));
         }
-        let (preparer, map) = Preparer::start(config, dir.clone())?;
         let header = SegmentHeader {
             magic: MAGIC,
             version: VERSION,
@@ -73,20 +79,66 @@ impl JournalWriter {
             journal_id: [config.id as u64, (config.id >> 64) as u64],
             segment: 0,
             base_seq: 1,
-            bytes: config.segment_bytes as u64,
-            config_hash: config.config_hash,
-            created: config.created,
+            bytes: 0,
+            config_hash: 0,
+            created: Nanos(0),
             previous_end: 0,
             previous_crc: 0,
             reserved: [0; 9],
             crc: 0,
             pad: 0,
         };
+        Self::begin(config, dir, header)
+    }
+
+    /// Goes on with a journal that was read to its end, in a segment of its own. What was torn off
+    /// its end is put into a file `torn-SEGMENT-OFFSET` beside the segments first.
+    ///
+    /// # Errors
+    /// If the settings are impossible, the journal is another shard's, or there is no room.
+    pub fn resume(config: &JournalConfig, end: &reader::End) -> Result<Self, JournalError> {
+        config.check()?;
+        let dir = shard_dir(&config.dir, config.shard);
+        if end.header.shard != u32::from(config.shard) {
+            let (segment, offset) = (end.header.segment, 0);
+            return Err(JournalError::Damaged { segment, offset, why: Damage::Foreign });
+        }
+        mend::cut_torn(&dir, end.tail)?;
+        let segment = end.header.segment;
+        mend::remove_behind(&dir, segment)?;
+        let (previous_end, previous_crc) = match end.marker {
+            Some(marker) => marker,
+            None => (end.at, mend::put_end(&dir, end)?),
+        };
+        let header = SegmentHeader {
+            segment: segment + 1,
+            base_seq: end.next_seq,
+            previous_end,
+            previous_crc,
+            ..end.header
+        };
+        Self::begin(config, dir, header)
+    }
+
+    /// Begins the segment that `header` says.
+    fn begin(
+        config: &JournalConfig,
+        dir: PathBuf,
+        header: SegmentHeader,
+    ) -> Result<Self, JournalError> {
+        let (preparer, map) = Preparer::start(config, dir.clone(), header.segment)?;
+        let header = SegmentHeader {
+            bytes: config.segment_bytes as u64,
+            config_hash: config.config_hash,
+            created: config.created,
+            ..header
+        };
         let mut writer = Self {
             limit: 0,
             map,
             at: HEADER_BYTES,
-            next_seq: 1,
+            next_seq: header.base_seq,
+            first_seq: header.base_seq,
             salt: 0,
             header,
             counters: JournalCounters::default(),
@@ -177,9 +229,10 @@ impl JournalWriter {
     /// Writes the end marker, for which there is always room, and returns its checksum.
     fn put_end(&mut self, next_segment: u64) -> u32 {
         let end = End { next_segment, next_seq: self.next_seq };
-        let words: [u64; size_of::<End>() / 8] = zerocopy::transmute!(end);
-        let low = word_low(words.len(), Kind::End, self.next_seq);
-        self.map.append(self.at, low, prefix(low, self.next_seq), self.salt, &words)
+        let (words, crc) = end_words(self.map.crc(), self.salt, end);
+        self.map.put(self.at + WORD_BYTES, &words[1..]);
+        self.map.publish(self.at, words[0]);
+        crc
     }
 
     /// What the writer has done so far.
@@ -187,7 +240,7 @@ impl JournalWriter {
     pub fn counters(&self) -> JournalCounters {
         let here = (self.at - HEADER_BYTES) as u64;
         JournalCounters {
-            entries: self.next_seq - 1,
+            entries: self.next_seq - self.first_seq,
             bytes: self.counters.bytes + here,
             ..self.counters
         }

@@ -176,3 +176,28 @@ fn a_packet_cut_short_gives_its_whole_messages_and_then_a_gap() {
     assert_eq!(seen, expected);
     assert_eq!(feed.counters().bad_framing, 1);
 }
+
+#[test]
+fn a_feed_goes_on_where_another_broke_off() {
+    let mut first = Vec::new();
+    let mut sink = |record: &Record| first.push(record.to_buf());
+    feed(2, 8).datagram(0, Nanos(1), &packet(S, 1, 5), &mut sink);
+    let begun = first[0].record().unwrap();
+    let session = begun.view::<sys::Session>().unwrap();
+
+    let resumed = |packets: &[(u8, Vec<u8>)]| {
+        let mut feed = feed(2, 8);
+        feed.resume(session, Seq(6), Nanos(5), false);
+        let seen = run(&mut feed, packets);
+        (seen, feed.counters())
+    };
+    let (seen, counters) = resumed(&[(0, packet(S, 4, 4))]);
+    assert_eq!(seen, [(EVENT, 6, 0), (EVENT, 7, 0)], "no session, nothing twice");
+    assert_eq!((counters.duplicates, counters.sessions), (2, 0));
+    let (seen, counters) = resumed(&[(0, packet(S, 8, 1)), (1, packet(S, 8, 1))]);
+    assert_eq!(seen, [(GAP, 6, 0), (EVENT, 8, FLAG_AFTER_GAP)], "what was sent meanwhile is lost");
+    assert_eq!(counters.messages_missing, 2);
+    let (seen, counters) = resumed(&[(0, packet(S, 1, 2))]);
+    assert_eq!(seen[0].0, SESSION, "{seen:?}");
+    assert_eq!(counters.restarts, 1, "the venue restarted meanwhile");
+}

@@ -31,21 +31,39 @@ impl Instruments {
     /// The number of a symbol, given now if it is new; 0 if there is none left.
     #[inline]
     pub(super) fn number(&mut self, symbol: u64) -> u16 {
+        let at = self.slot(symbol);
+        let (_, number) = self.slots[at];
+        if number != 0 {
+            return number;
+        }
+        if self.given == NUMBERS_MAX {
+            self.refused += 1;
+            return 0;
+        }
+        self.given += 1;
+        self.slots[at] = (symbol, self.given);
+        self.given
+    }
+
+    /// A symbol was given this number by another table, which this one goes on from.
+    pub(super) fn recall(&mut self, symbol: u64, number: u16) {
+        if number == 0 || number > NUMBERS_MAX {
+            return;
+        }
+        let at = self.slot(symbol);
+        self.slots[at] = (symbol, number);
+        self.given = self.given.max(number);
+    }
+
+    /// Where a symbol stands, or would.
+    #[inline]
+    fn slot(&self, symbol: u64) -> usize {
         let hash = symbol.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 47;
         let mut at = hash as usize;
         loop {
             let (found, number) = self.slots[at];
-            if number != 0 && found == symbol {
-                return number;
-            }
-            if number == 0 {
-                if self.given == NUMBERS_MAX {
-                    self.refused += 1;
-                    return 0;
-                }
-                self.given += 1;
-                self.slots[at] = (symbol, self.given);
-                return self.given;
+            if number == 0 || found == symbol {
+                return at;
             }
             at = (at + 1) & (SLOTS - 1);
         }
@@ -65,5 +83,14 @@ mod tests {
         }
         assert_eq!(instruments.number(5 << 7), 6);
         assert_eq!(instruments.refused(), 70_000 - 65_534);
+    }
+
+    #[test]
+    fn a_table_goes_on_from_another() {
+        let (mut first, mut second) = (Instruments::new(), Instruments::new());
+        for symbol in [9, 7, 8] {
+            second.recall(symbol, first.number(symbol));
+        }
+        assert_eq!([7, 8, 9, 5].map(|symbol| second.number(symbol)), [2, 3, 1, 4]);
     }
 }

@@ -8,11 +8,11 @@
 mod instruments;
 pub mod wire;
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::itch50::MessageCounters;
-use crate::record::{RecordSink, Stamp, View};
-use crate::streams::iex;
+use crate::record::{Record, RecordSink, Stamp, View};
+use crate::streams::{self, iex};
 use crate::units::{Char, Nanos, Price, Qty32, Side};
 use instruments::Instruments;
 
@@ -64,6 +64,16 @@ impl Iex {
     #[must_use]
     pub fn instruments_refused(&self) -> u64 {
         self.instruments.refused()
+    }
+
+    /// Goes on behind a record that another decoder made: its symbol keeps its number.
+    pub fn recall(&mut self, record: &Record) {
+        let schema = streams::by_id(record.header.stream);
+        let symbol = schema.and_then(|schema| schema.field("symbol"));
+        let bytes = symbol.and_then(|field| record.as_bytes().get(field.offset..));
+        if let Some(symbol) = bytes.and_then(|bytes| bytes.first_chunk::<8>()) {
+            self.instruments.recall(u64::from_le_bytes(*symbol), record.header.instrument);
+        }
     }
 
     /// Decodes one message. `stamp` brings feed, flags, sequence and receive time.

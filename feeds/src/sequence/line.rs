@@ -75,6 +75,12 @@ impl Line {
         Self { session, generation, next, first: place.seq, packets: 1, run, ..*self }
     }
 
+    /// A line that has been in a session for long, up to `next`.
+    pub(super) fn resumed(session: Name, generation: u32, next: u64) -> Self {
+        let (session, packets) = (Some(session), OVERTAKING_MAX);
+        Self { session, generation, next, first: next, packets, ..Self::default() }
+    }
+
     /// The line goes on in order.
     #[inline]
     pub(super) fn proceed(&mut self, place: &Place) {

@@ -40,6 +40,11 @@ impl Session {
         }
     }
 
+    /// A session of which every message before `next` was delivered.
+    pub(super) fn resumed(name: Name, generation: u32, next: u64) -> Self {
+        Self { begins: 0, ..Self::new(name, generation, next) }
+    }
+
     /// Messages before `end` have been delivered.
     #[inline]
     pub(super) fn delivered(&mut self, end: u64) {

@@ -202,6 +202,15 @@ impl TextFeed {
         }
     }
 
+    /// Goes on where an earlier run of this feed broke off: in `session`, whose line `next` comes
+    /// next. A connection that begins is another session. For before the first line.
+    pub fn resume(&mut self, session: &sys::Session, next: Seq, ts_event: Nanos, ended: bool) {
+        let generation = session.generation;
+        self.session = Session { id: session.id, generation, begun: true, ended };
+        self.line = next.0.saturating_sub(1);
+        self.ts_event = ts_event;
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> TextCounters {

@@ -1,0 +1,59 @@
+//! Makes the end of a journal whose writer died one that can be gone on with.
+//!
+//! Invariant: no whole entry is ever touched, and no byte that was written is lost: what is cut off
+//! lies in a file beside the segments.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use zerocopy::IntoBytes;
+
+use super::format::{End as EndMarker, end_words};
+use super::{End, JournalError, Tail, segment_path, segments};
+use crate::sys::crc::Crc32c;
+
+/// Moves what is torn at the end of a journal into a file of its own, and leaves zeros.
+pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
+    let Tail::Torn { segment, offset, bytes } = tail else { return Ok(()) };
+    let path = segment_path(dir, segment);
+    let mut torn = vec![0; bytes as usize];
+    let file = OpenOptions::new().read(true).write(true).open(&path);
+    let file = file.map_err(JournalError::io("open", &path))?;
+    file.read_exact_at(&mut torn, offset).map_err(JournalError::io("read", &path))?;
+    let kept = dir.join(format!("torn-{segment:010}-{offset}"));
+    fs::write(&kept, &torn).map_err(JournalError::io("write", &kept))?;
+    if offset == 0 {
+        // Not even its header is whole: the segment was never begun.
+        return fs::remove_file(&path).map_err(JournalError::io("delete", &path));
+    }
+    torn.fill(0);
+    file.write_all_at(&torn, offset).map_err(JournalError::io("cut", &path))?;
+    file.sync_data().map_err(JournalError::io("sync", &path))
+}
+
+/// Deletes segments that were prepared and never begun.
+pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
+    for (number, path) in segments(dir)? {
+        if number > last {
+            fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the end marker that a dead writer left out; returns its checksum.
+pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
+    let crc = Crc32c::detect();
+    let segment = end.header.segment;
+    let marker = EndMarker { next_segment: segment + 1, next_seq: end.next_seq };
+    let (words, sum) = end_words(crc, end.header.salt(crc), marker);
+    let path = segment_path(dir, segment);
+    let write = |file: File| {
+        file.write_all_at(words.as_bytes(), end.at)?;
+        file.sync_data()
+    };
+    let file = OpenOptions::new().write(true).open(&path);
+    file.and_then(write).map_err(JournalError::io("end", &path))?;
+    Ok(sum)
+}
