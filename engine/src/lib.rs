@@ -17,6 +17,7 @@ pub mod latency;
 pub mod mold;
 pub mod publish;
 pub mod reactor;
+pub mod recover;
 pub mod report;
 pub mod rerun;
 pub mod ring;

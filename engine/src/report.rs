@@ -134,6 +134,25 @@ impl From<&RingStats> for RingReport {
     }
 }
 
+/// What an earlier run left that this one went on from.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct RecoveredReport {
+    /// How its journal was found: see [`crate::recover::Case`].
+    pub case: String,
+    /// Records decided over again.
+    pub records: u64,
+    /// Actions that came out as they are in the journal.
+    pub actions: u64,
+    /// Actions that were decided and had not been journalled.
+    pub owed: u64,
+    /// Actions that no sink had confirmed, and that were sent again.
+    pub resent: u64,
+    /// Bytes at the end of the journal that were no entry.
+    pub torn_bytes: u64,
+    /// How long it took.
+    pub ns: u64,
+}
+
 /// One shard.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct ShardReport {
@@ -264,6 +283,9 @@ pub struct RunReport {
     pub waiting: String,
     /// The most memory the process ever had resident, bytes.
     pub memory_peak_bytes: Option<u64>,
+    /// What an earlier run left that this one went on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<RecoveredReport>,
     /// The reactors, with the backend in use and what buffers they got.
     pub reactors: Vec<ReactorReport>,
     /// The feeds.

@@ -29,6 +29,7 @@
 //! assert_eq!(shard.counters().records, 1);
 //! ```
 
+mod behind;
 mod outlet;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ use crate::latency::{DECIDE_EVERY, LatencyRecorder, RuleMeter, Sampler, Stage};
 use crate::ring::RecordConsumer;
 use crate::sys::prefetch::MEMORY;
 
+pub use behind::Behind;
 use outlet::Outlet;
 pub use outlet::{ActionOut, OnFull};
 
@@ -80,6 +82,8 @@ pub struct ShardCounters {
     pub actions_dropped: u64,
     /// Records that came after the journal had failed: neither journalled nor decided over.
     pub refused: u64,
+    /// Records that an earlier run had taken already, sent again for the sake of another shard.
+    pub repeated: u64,
 }
 
 /// What is left of a shard that ended.
@@ -132,6 +136,8 @@ pub struct Shard<O> {
     counters: ShardCounters,
     failure: Option<JournalError>,
     reloads: Option<Receiver<Reload>>,
+    /// What an earlier run has taken, until the feeds are past it.
+    behind: Option<Behind>,
     /// Latest event time of a record.
     watermark: Nanos,
 }
@@ -151,6 +157,7 @@ impl<O: ActionOut> Shard<O> {
             counters: ShardCounters::default(),
             failure: None,
             reloads: None,
+            behind: None,
             watermark: Nanos(0),
         }
     }
@@ -171,6 +178,31 @@ impl<O: ActionOut> Shard<O> {
     /// Takes other rules from there, in idle moments.
     pub fn take_rules_from(&mut self, reloads: Receiver<Reload>) {
         self.reloads = Some(reloads);
+    }
+
+    /// Goes on from an earlier run, whose chain this shard was given and whose journal its writer
+    /// goes on with. `owed` are actions of the last record that are not in it yet; `watermark` the
+    /// latest event time of a record; `behind` what may come again.
+    ///
+    /// # Errors
+    /// If the actions cannot be journalled.
+    pub fn resume(
+        &mut self,
+        owed: &[RecordBuf],
+        watermark: Nanos,
+        behind: Option<Behind>,
+    ) -> Result<(), JournalError> {
+        (self.watermark, self.behind) = (watermark, behind);
+        for action in owed.iter().filter_map(RecordBuf::record) {
+            if let Some(journal) = &mut self.journal {
+                journal.append(action)?;
+            }
+            self.counters.actions += 1;
+            if is_taken(&action) {
+                self.outlet.push(action);
+            }
+        }
+        Ok(())
     }
 
     /// A packet begins, whose records were decoded at `decoded`. Only needed if the shard measures.
@@ -233,6 +265,12 @@ impl<O: ActionOut> Shard<O> {
     pub fn on_record(&mut self, record: &Record) {
         if self.failure.is_some() {
             self.counters.refused += 1;
+            return;
+        }
+        if let Some(behind) = &mut self.behind
+            && behind.has(record)
+        {
+            self.counters.repeated += 1;
             return;
         }
         let measured = self.timing.as_mut().is_some_and(|timing| timing.sampler.pick());

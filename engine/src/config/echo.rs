@@ -37,6 +37,7 @@ impl Display for Config {
         writeln!(f, "\n[journal]\nenabled = {}", self.journal.enabled)?;
         writeln!(f, "dir = {}", quoted(self.journal.dir.display()))?;
         writeln!(f, "segment = {}", self.journal.segment_bytes)?;
+        writeln!(f, "start = \"{}\"", self.journal.start.word())?;
         self.feeds.iter().try_for_each(|feed| write_feed(f, feed))?;
         self.strategies.iter().try_for_each(|strategy| write_strategy(f, strategy))?;
         for rules in &self.rules {

@@ -88,6 +88,20 @@ pub struct EngineConfig {
     pub orders_max: usize,
 }
 
+/// What a live run does with the journal of an earlier one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Go on from it.
+    Recover,
+    /// Keep it under another name and begin anew.
+    Fresh,
+}
+
+impl Keyword for Start {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("recover", Self::Recover), ("fresh", Self::Fresh)];
+}
+
 /// `[journal]`: where every shard's journal lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalSection {
@@ -97,6 +111,8 @@ pub struct JournalSection {
     pub dir: PathBuf,
     /// Bytes of a segment.
     pub segment_bytes: u64,
+    /// What a live run does with the journal of an earlier one.
+    pub start: Start,
 }
 
 /// Where a feed comes from.

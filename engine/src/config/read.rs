@@ -19,7 +19,8 @@ use crate::reactor::{BackendKind, Waiting};
 use super::value::{Bytes, FromValue, Table, parse_duration_ns};
 use super::{
     Config, EngineConfig, FEEDS_MAX, FeedSection, JournalSection, ReportSection, RulesSection,
-    STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, StrategySection, THREADS_MAX, Topology,
+    STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, Start, StrategySection, THREADS_MAX,
+    Topology,
 };
 use corelane_strategies::diagnostics::{Diagnostics, TextError as ConfigError, nearest};
 
@@ -123,10 +124,12 @@ fn read_journal(table: Option<Table<'_>>, name: &str) -> JournalSection {
         enabled: true,
         dir: PathBuf::from("/dev/shm").join(format!("corelane-{name}")),
         segment_bytes: SEGMENT_BYTES,
+        start: Start::Recover,
     };
     let Some(mut table) = table else { return journal };
     journal.enabled = table.or("enabled", true);
     journal.dir = table.or("dir", journal.dir);
+    journal.start = table.or("start", journal.start);
     if let Some(segment) = table.optional::<Bytes>("segment") {
         journal.segment_bytes = segment.get_ref().0;
         let whole_pages = journal.segment_bytes.is_multiple_of(4096);

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Counts, RuleReport, RunReport, Totals};
+use super::{Counts, RecoveredReport, RuleReport, RunReport, Totals};
 use crate::egress::SinkStats;
 use crate::latency::human_ns;
 
@@ -31,6 +31,9 @@ impl Display for RunReport {
             writeln!(f, "  {name:<9} {:>18} {rate:>16} /s", grouped(count))?;
         }
         write_losses(&totals, f)?;
+        if let Some(recovered) = &self.recovered {
+            writeln!(f, "\n{recovered}")?;
+        }
         writeln!(f, "\nlatency\n{}", self.latency)?;
         self.write_threads(f)?;
         self.write_decisions(f)?;
@@ -41,6 +44,24 @@ impl Display for RunReport {
         }
         for (what, path) in &self.files {
             writeln!(f, "{what}: {path}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for RecoveredReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (records, actions) = (grouped(self.records), grouped(self.actions));
+        write!(f, "goes on from an earlier run ({}): {records} records", self.case)?;
+        write!(f, " and {actions} actions in {}", human_ns(self.ns))?;
+        if self.torn_bytes > 0 {
+            write!(f, ", {} bytes torn at the end", grouped(self.torn_bytes))?;
+        }
+        if self.owed > 0 {
+            write!(f, ", {} actions owed", grouped(self.owed))?;
+        }
+        if self.resent > 0 {
+            write!(f, ", {} actions sent again", grouped(self.resent))?;
         }
         Ok(())
     }

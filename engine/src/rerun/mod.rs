@@ -146,6 +146,17 @@ impl<'a> Decider<'a> {
         Ok(&self.actions)
     }
 
+    /// Its stages.
+    pub fn chain_mut(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    /// Its stages with their state, and the configuration with the rules that they have.
+    #[must_use]
+    pub fn into_parts(self) -> (Chain, Config) {
+        (self.chain, self.ran.config)
+    }
+
     /// What decides now.
     #[must_use]
     pub fn ran(&self) -> &Ran<'a> {

@@ -3,19 +3,41 @@
 //! Invariant: adds nothing but names; each call goes to the one feed that it is.
 
 use corelane_feeds::feed::Feed;
-use corelane_feeds::record::RecordSink;
+use corelane_feeds::record::{Record, RecordSink};
+use corelane_feeds::streams::sys;
 use corelane_feeds::text::TextFeed;
-use corelane_feeds::units::Nanos;
+use corelane_feeds::units::{Nanos, Seq};
 
 use crate::report::Counts;
 
 /// A venue's feed, or one of lines.
-pub(super) enum AnyFeed {
+pub(crate) enum AnyFeed {
     Venue(Box<Feed>),
     Text(Box<TextFeed>),
 }
 
 impl AnyFeed {
+    /// Goes on in a session of an earlier run, at its message `next`.
+    pub(crate) fn resume(
+        &mut self,
+        session: &sys::Session,
+        next: Seq,
+        ts_event: Nanos,
+        ended: bool,
+    ) {
+        match self {
+            Self::Venue(feed) => feed.resume(session, next, ts_event, ended),
+            Self::Text(feed) => feed.resume(session, next, ts_event, ended),
+        }
+    }
+
+    /// A record of the earlier run.
+    pub(crate) fn recall(&mut self, record: &Record) {
+        if let Self::Venue(feed) = self {
+            feed.recall(record);
+        }
+    }
+
     /// The feed, if it is one of lines.
     pub(super) fn text(&mut self) -> Option<&mut TextFeed> {
         match self {

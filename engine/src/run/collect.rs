@@ -51,6 +51,7 @@ impl Outcome {
             ("actions_held", counters.actions_held),
             ("actions_dropped", counters.actions_dropped),
             ("refused", counters.refused),
+            ("repeated", counters.repeated),
         ]);
         let mut stages = stage_counts(&ended.chain);
         let deciding = config.strategies.len() + usize::from(!config.rules.is_empty());

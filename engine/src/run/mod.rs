@@ -25,6 +25,7 @@ use std::sync::atomic::AtomicBool;
 use crate::latency::RuleTimes;
 use crate::report::RunReport;
 
+pub(crate) use any_feed::AnyFeed;
 pub use plan::{build_chain, deciders};
 pub use router::shard_of;
 pub use service::execute;

@@ -22,10 +22,14 @@ use corelane_strategies::strategy::Strategy;
 use super::any_feed::AnyFeed;
 use super::reload::Names;
 use super::soup::{Client, SoupClient};
-use crate::config::{Config, FeedKind, SinkFormat, SinkSection, SinkTarget, Source, TextSection};
+use crate::config::{
+    Config, FeedKind, FeedSection, Keyword, SinkFormat, SinkSection, SinkTarget, Source,
+    StrategySection, TextSection, Topology,
+};
 use crate::egress::{EgressSpec, Format, SinkConfig, Target};
 use crate::journal::JournalConfig;
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
+use crate::recover::SeenFeeds;
 
 /// Bytes of a datagram of text: a jumbo frame.
 const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
@@ -65,7 +69,7 @@ pub fn build_chain(config: &Config, registry: &Registry, shard: usize) -> anyhow
 ///
 /// # Errors
 /// If it is of a stream that no rule file declares.
-pub(super) fn open_feed(config: &Config, index: usize) -> anyhow::Result<AnyFeed> {
+pub(crate) fn open_feed(config: &Config, index: usize) -> anyhow::Result<AnyFeed> {
     let section = &config.feeds[index];
     let feed = index as u8;
     match &section.kind {
@@ -101,11 +105,15 @@ pub(super) struct Wiring {
     pub(super) clients: Vec<Client>,
 }
 
-/// The sockets and connections of a reactor.
+/// The sockets and connections of a reactor; `seen` says where feeds of an earlier run go on.
 ///
 /// # Errors
 /// If a password cannot be had.
-pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
+pub(super) fn wire(
+    config: &Config,
+    reactor: usize,
+    seen: Option<&SeenFeeds>,
+) -> anyhow::Result<Wiring> {
     let spec = ReactorSpec { backend: config.engine.backend, ..ReactorSpec::default() };
     let mut wiring = Wiring { spec, sockets: Vec::new(), conns: Vec::new(), clients: Vec::new() };
     for (index, feed) in config.feeds.iter().enumerate() {
@@ -144,7 +152,12 @@ pub(super) fn wire(config: &Config, reactor: usize) -> anyhow::Result<Wiring> {
                     *place = byte;
                 }
                 let credentials = Credentials::new(username, &password);
-                let client = soupbintcp::Client::new(credentials, name, 1);
+                let mut first = 1;
+                if let Some((session, next)) = seen.and_then(|seen| seen.place(index)) {
+                    name.copy_from_slice(&session.id.0[..10]);
+                    first = next.0;
+                }
+                let client = soupbintcp::Client::new(credentials, name, first);
                 wiring.clients.push(Client::Soup(SoupClient::new(client)));
                 wiring.spec.conns.push(ConnSpec::new(*connect));
                 wiring.conns.push(index);
@@ -232,24 +245,28 @@ pub(super) fn journal_config(config: &Config, dir: &Path, shard: usize) -> Journ
     }
 }
 
+/// A feed, as far as decisions depend on it.
+fn feed_text(feed: &FeedSection) -> String {
+    let (name, protocol) = (&feed.name, feed.kind.name());
+    match &feed.kind {
+        FeedKind::Venue { midnight, hold_max, .. } => {
+            format!("{name} {protocol} {} {hold_max}\n", midnight.0)
+        }
+        FeedKind::Text(text) => {
+            let TextSection { stream, header, separator, .. } = text;
+            format!("{name} {protocol} {stream} {header} {separator}\n")
+        }
+    }
+}
+
+fn strategy_text(strategy: &StrategySection) -> String {
+    format!("{} {} {:?}\n", strategy.name, strategy.kind, strategy.params)
+}
+
 /// Names what decides: feeds and strategies, and nothing of where things come from or go to.
 fn decision_hash(config: &Config) -> u64 {
-    let feeds = config.feeds.iter().map(|feed| {
-        let (name, protocol) = (&feed.name, feed.kind.name());
-        match &feed.kind {
-            FeedKind::Venue { midnight, hold_max, .. } => {
-                format!("{name} {protocol} {} {hold_max}\n", midnight.0)
-            }
-            FeedKind::Text(text) => {
-                let TextSection { stream, header, separator, .. } = text;
-                format!("{name} {protocol} {stream} {header} {separator}\n")
-            }
-        }
-    });
-    let strategies = config
-        .strategies
-        .iter()
-        .map(|strategy| format!("{} {} {:?}\n", strategy.name, strategy.kind, strategy.params));
+    let feeds = config.feeds.iter().map(feed_text);
+    let strategies = config.strategies.iter().map(strategy_text);
     let rules = config.rules.iter().flat_map(|rules| {
         std::iter::once(rules.text.clone()).chain(rules.tables.values().cloned())
     });
@@ -259,17 +276,47 @@ fn decision_hash(config: &Config) -> u64 {
     text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it.
+/// The first thing in which two configurations decide otherwise, rules apart.
+pub(crate) fn first_difference(then: &Config, now: &Config) -> Option<String> {
+    let shards = |config: &Config| config.engine.shards;
+    if shards(then) != shards(now) {
+        return Some(format!("{} shards then, {} now", shards(then), shards(now)));
+    }
+    if shards(now) > 1 && then.engine.topology != now.engine.topology {
+        let word = |config: &Config| config.engine.topology.word();
+        return Some(format!("{} then, {} now, with several shards", word(then), word(now)));
+    }
+    let fused = now.engine.topology == Topology::Fused;
+    let of_feed = |feed: &FeedSection| {
+        let reactor = if fused { format!(" {}", feed.reactor) } else { String::new() };
+        format!("{}{reactor}", feed_text(feed).trim_end())
+    };
+    let feeds = |config: &Config| config.feeds.iter().map(of_feed).collect::<Vec<_>>();
+    let strategies =
+        |config: &Config| config.strategies.iter().map(strategy_text).collect::<Vec<_>>();
+    differ("feed", &feeds(then), &feeds(now))
+        .or_else(|| differ("strategy", &strategies(then), &strategies(now)))
+}
+
+/// The first of two lists that differs.
+fn differ(what: &str, then: &[String], now: &[String]) -> Option<String> {
+    let at = (0..then.len().max(now.len())).find(|&at| then.get(at) != now.get(at))?;
+    let text = |list: &[String]| list.get(at).map_or("none", |text| text.trim_end()).to_owned();
+    Some(format!("{what} {} was `{}` and is `{}`", at + 1, text(then), text(now)))
+}
+
+/// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it;
+/// whether there was one.
 ///
 /// # Errors
 /// If it cannot be renamed.
-pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<bool> {
     let earlier = match crate::journal::shard_dirs(dir) {
         Ok(shards) => !shards.is_empty(),
         Err(_) => false,
     };
     if !earlier {
-        return Ok(());
+        return Ok(false);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut name = dir.as_os_str().to_owned();
@@ -277,5 +324,5 @@ pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<()> {
     std::fs::rename(dir, &name)
         .with_context(|| format!("cannot move the earlier journal {} away", dir.display()))?;
     eprintln!("corelane: the earlier journal is kept as {}", Path::new(&name).display());
-    Ok(())
+    Ok(true)
 }

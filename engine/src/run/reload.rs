@@ -36,8 +36,12 @@ type Written = Option<(SystemTime, u64)>;
 /// See the [module](self).
 pub(super) struct RuleWatch {
     files: Vec<(PathBuf, Written)>,
+    /// Files of rules, as the configuration names them.
+    rule_files: Vec<PathBuf>,
     /// With the rules that run now.
     config: Config,
+    /// Every shard begins with a change to the rules that run now.
+    changes_first: bool,
     names: Names,
     shards: Vec<Sender<Reload>>,
     old: (Sender<Box<Rules>>, Receiver<Box<Rules>>),
@@ -65,15 +69,26 @@ fn files_of(config: &Config) -> Vec<PathBuf> {
 }
 
 impl RuleWatch {
-    /// Watches the rule files of a configuration that was loaded a moment ago.
-    pub(super) fn new(config: &Config, names: Names) -> Self {
+    /// Watches the rule files of `config`, which was loaded a moment ago. `ran`, if an earlier run
+    /// is gone on with, has the rules that it ended with, and how often they had changed: where they
+    /// are others, every shard changes from those.
+    ///
+    /// # Errors
+    /// If the rules of an earlier run cannot be changed to these.
+    pub(super) fn new(
+        config: &Config,
+        ran: Option<(&Config, u32)>,
+        names: Names,
+    ) -> anyhow::Result<Self> {
         let files = files_of(config).into_iter().map(|file| {
             let written = written(&file);
             (file, written)
         });
-        Self {
+        let mut watch = Self {
             files: files.collect(),
+            rule_files: config.rules.iter().map(|section| section.file.clone()).collect(),
             config: config.clone(),
+            changes_first: false,
             names,
             shards: Vec::new(),
             old: mpsc::channel(),
@@ -81,12 +96,27 @@ impl RuleWatch {
             times: RuleTimes::default(),
             reloads: 0,
             refused: 0,
+        };
+        if let Some((ran, reloads)) = ran {
+            watch.reloads = reloads;
+            if ran.rule_set.fingerprint() != config.rule_set.fingerprint() {
+                watch.config = ran.clone();
+                let mut next = config.clone();
+                next.rule_set.follow(&ran.rule_set)?;
+                watch.take_on(next)?;
+                watch.changes_first = true;
+            }
         }
+        Ok(watch)
     }
 
-    /// The way to another shard.
+    /// The way to another shard, which runs the rules of an earlier run if there was one.
     pub(super) fn shard(&mut self) -> Receiver<Reload> {
         let (sender, receiver) = mpsc::channel();
+        if self.changes_first {
+            // The other end is at hand.
+            let _ = sender.send(self.reload_for(self.shards.len()));
+        }
         self.shards.push(sender);
         receiver
     }
@@ -126,7 +156,7 @@ impl RuleWatch {
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
     fn reload(&mut self) -> anyhow::Result<Option<usize>> {
-        let rules = self.config.rules.iter().map(|section| RulesSection::read(&section.file));
+        let rules = self.rule_files.iter().map(|file| RulesSection::read(file));
         let mut next = self.config.clone();
         next.set_rules(rules.collect::<anyhow::Result<_>>()?)?;
         next.rule_set.follow(&self.config.rule_set)?;
@@ -139,6 +169,22 @@ impl RuleWatch {
             "rules keep their state by other keys, so records would go to other shards: that \
              needs a restart"
         );
+        self.take_on(next)?;
+        for (number, shard) in self.shards.iter().enumerate() {
+            // A shard that has ended needs none.
+            let _ = shard.send(self.reload_for(number));
+        }
+        for file in files_of(&self.config) {
+            if self.files.iter().all(|(known, _)| *known != file) {
+                let written = written(&file);
+                self.files.push((file, written));
+            }
+        }
+        Ok(Some(self.config.rule_set.len()))
+    }
+
+    /// Makes the rules of `next` those that run now: keeps their text, and notes their names.
+    fn take_on(&mut self, next: Config) -> anyhow::Result<()> {
         if next.journal.enabled {
             decided::save_rules(&next.journal.dir, &next)?;
         }
@@ -147,26 +193,21 @@ impl RuleWatch {
             names.truncate(self.config.strategies.len());
             names.extend(next.rule_set.names().map(str::to_owned));
         }
-        for (number, shard) in self.shards.iter().enumerate() {
-            let mut rules = Box::new(Rules::on_shard(&next.rule_set, next.shares(), number));
-            rules.measure(Box::new(RuleMeter::new(rules.rules())), true);
-            let reload = Reload {
-                rules,
-                text: next.rule_set.fingerprint(),
-                number: self.reloads,
-                old: self.old.0.clone(),
-            };
-            // A shard that has ended needs none.
-            let _ = shard.send(reload);
-        }
         self.config = next;
-        for file in files_of(&self.config) {
-            if self.files.iter().all(|(known, _)| *known != file) {
-                let written = written(&file);
-                self.files.push((file, written));
-            }
+        Ok(())
+    }
+
+    /// The rules that run now, for a shard.
+    fn reload_for(&self, number: usize) -> Reload {
+        let shares = self.config.shares();
+        let mut rules = Box::new(Rules::on_shard(&self.config.rule_set, shares, number));
+        rules.measure(Box::new(RuleMeter::new(rules.rules())), true);
+        Reload {
+            rules,
+            text: self.config.rule_set.fingerprint(),
+            number: self.reloads,
+            old: self.old.0.clone(),
         }
-        Ok(Some(self.config.rule_set.len()))
     }
 
     fn keep_times(&mut self, old: &mut Rules) {

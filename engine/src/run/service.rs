@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use corelane_feeds::record::Record;
 use corelane_feeds::units::Nanos;
+use corelane_strategies::chain::Chain;
 use corelane_strategies::registry::Registry;
 
 use super::intake::{Downstream, FeedSlot, Intake, Poll};
@@ -26,11 +27,12 @@ use super::{Input, Outcome, RunOptions, Speed};
 use crate::capture_file::{Capture, Recording};
 use crate::cli::exit::Failure;
 use crate::clock::Clock;
-use crate::config::{Config, FeedKind, Source, Topology};
+use crate::config::{Config, FeedKind, Source, Start, Topology};
 use crate::egress::{self, Egress, EgressStats};
 use crate::journal::JournalWriter;
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
+use crate::recover::{self, DirLock, Recovery, SeenFeeds, ShardLeft};
 use crate::report::{self, RingReport, RunReport};
 use crate::rerun::decided;
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
@@ -115,6 +117,10 @@ struct Setup<'a> {
     names: Names,
     /// Of a live run with rule files.
     rules: Option<RuleWatch>,
+    /// Shards of an earlier run, by number, until they are taken.
+    left: Vec<Option<ShardLeft>>,
+    /// Where the feeds of an earlier run go on.
+    seen: Option<SeenFeeds>,
 }
 
 type ShardThread = JoinHandle<anyhow::Result<ShardEnd<Out>>>;
@@ -152,10 +158,14 @@ pub fn execute(
         Input::Live => None,
         Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
-    if config.journal.enabled {
-        plan::keep_earlier_journal(&config.journal.dir)?;
-        decided::save(&config.journal.dir, config)?;
-    }
+    let (_lock, mut recovery) = open_journal(config, registry, shape.live)?;
+    let wanted = config;
+    // An earlier run is gone on with by the rules that it ended with, which then change.
+    let recovered = recovery.as_ref().map(|recovery| recovery.config.clone());
+    let config = recovered.as_ref().unwrap_or(wanted);
+    let ran = recovery.as_ref().map(|recovery| (config, recovery.reloads));
+    let recovered_report = recovery.as_ref().map(|recovery| recovery.report.clone());
+    let left = recovery.as_mut().map(|recovery| std::mem::take(&mut recovery.shards));
     let (ready, readiness) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));
     let orders = Orders {
@@ -172,10 +182,23 @@ pub fn execute(
     }
     let (rings, to_egress) = (Vec::new(), Vec::new());
     let names: Names = Arc::new(RwLock::new(plan::deciders(config)));
-    let watched = shape.live && !config.rules.is_empty();
-    let rules = watched.then(|| RuleWatch::new(config, Arc::clone(&names)));
-    let mut setup =
-        Setup { config, registry, shape, latency, rings, to_egress, orders, names, rules };
+    let watched = shape.live && !wanted.rules.is_empty();
+    let rules = watched.then(|| RuleWatch::new(wanted, ran, Arc::clone(&names))).transpose()?;
+    let left = left.unwrap_or_default().into_iter().map(Some).collect();
+    let seen = recovery.map(|recovery| recovery.feeds);
+    let mut setup = Setup {
+        config,
+        registry,
+        shape,
+        latency,
+        rings,
+        to_egress,
+        orders,
+        names,
+        rules,
+        left,
+        seen,
+    };
     let mut threads = Threads::default();
     let started = start(&mut setup, source, &mut threads);
     let started = started.and_then(|count| await_ready(&readiness, count));
@@ -199,6 +222,7 @@ pub fn execute(
     let failed = outcome.failure.is_some();
     let report = &mut outcome.report;
     report.wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    report.recovered = recovered_report;
     describe(&setup, &choices, started_ns, report);
     if report.ended.is_empty() {
         let why = if failed { "a failure" } else { why_ended(&setup.shape, options) };
@@ -206,6 +230,31 @@ pub fn execute(
     }
     finish_latency(config, &mut setup.latency, &mut outcome)?;
     Ok(outcome)
+}
+
+/// Takes the journal's folder: what an earlier run left there is gone on with, or kept away.
+fn open_journal(
+    config: &Config,
+    registry: &Registry,
+    live: bool,
+) -> anyhow::Result<(Option<DirLock>, Option<Recovery>)> {
+    if !config.journal.enabled {
+        return Ok((None, None));
+    }
+    let dir = &config.journal.dir;
+    let mut lock = DirLock::take(dir)?;
+    if live && config.journal.start == Start::Recover {
+        let recovery = recover::recover(config, registry)?;
+        if let Some(recovery) = recovery {
+            eprintln!("corelane: {}", recovery.report);
+            return Ok((Some(lock), Some(recovery)));
+        }
+    }
+    if plan::keep_earlier_journal(dir)? {
+        lock = DirLock::take(dir)?;
+    }
+    decided::save(dir, config)?;
+    Ok((Some(lock), None))
 }
 
 /// Opens what is to be replayed, and finds out whose lines it has if it has lines.
@@ -430,13 +479,27 @@ impl Setup<'_> {
     }
 
     fn shard(&mut self, number: usize, out: Out) -> anyhow::Result<Shard<Out>> {
-        let mut chain = plan::build_chain(self.config, self.registry, number)?;
-        (0..self.config.feeds.len()).for_each(|feed| chain.reserve(feed as u8, MEMORY));
+        let left = self.left.get_mut(number).and_then(Option::take);
+        let end = left.as_ref().and_then(|left| left.end);
         let journal = if self.config.journal.enabled {
             let config = plan::journal_config(self.config, &self.config.journal.dir, number);
-            Some(JournalWriter::create(&config)?)
+            Some(match &end {
+                Some(end) => JournalWriter::resume(&config, end)?,
+                None => JournalWriter::create(&config)?,
+            })
         } else {
             None
+        };
+        let (chain, left) = match left {
+            Some(mut left) => {
+                let none = Chain::new(Vec::new(), Vec::new());
+                (std::mem::replace(&mut left.chain, none), Some(left))
+            }
+            None => {
+                let mut chain = plan::build_chain(self.config, self.registry, number)?;
+                (0..self.config.feeds.len()).for_each(|feed| chain.reserve(feed as u8, MEMORY));
+                (chain, None)
+            }
         };
         let on_full = if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
         let marks = self.shape.shards > 1 && !self.shape.live;
@@ -444,6 +507,12 @@ impl Setup<'_> {
         shard.measure(Clock::new(), self.latency.recorder(), self.shape.live);
         if let Some(rules) = &mut self.rules {
             shard.take_rules_from(rules.shard());
+        }
+        if let Some(left) = left {
+            let behind = self.seen.as_ref().and_then(|seen| seen.behind(&left));
+            shard.resume(&left.owed, left.watermark, behind)?;
+            // Rules that changed meanwhile change before the first record.
+            shard.idle();
         }
         Ok(shard)
     }
@@ -463,7 +532,7 @@ impl Setup<'_> {
             let routes = self.routes();
             return spawn(&name, move || threads::replay(&orders, opened, &routes, intake));
         }
-        let wiring = plan::wire(self.config, reactor)?;
+        let wiring = plan::wire(self.config, reactor, self.seen.as_ref())?;
         let slot = |feed: &usize| intake.feeds.iter().position(|slot| slot.index == *feed);
         let sockets = wiring.sockets.iter();
         intake.sockets = sockets.filter_map(|(feed, line)| Some((slot(feed)?, *line))).collect();
@@ -476,7 +545,8 @@ impl Setup<'_> {
         let feeds = self.config.feeds.iter().enumerate();
         let own = feeds.filter(|(_, feed)| !self.shape.live || feed.reactor == reactor);
         let slot = |(index, section): (usize, &crate::config::FeedSection)| {
-            let feed = plan::open_feed(self.config, index)?;
+            let seen = self.seen.as_mut().and_then(|seen| seen.take(index));
+            let feed = seen.map_or_else(|| plan::open_feed(self.config, index), Ok)?;
             Ok(FeedSlot {
                 index,
                 feed,

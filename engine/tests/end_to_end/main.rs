@@ -3,6 +3,7 @@
 //! and run side by side.
 
 mod cases;
+mod crashes;
 mod endings;
 mod lines;
 mod refusals;

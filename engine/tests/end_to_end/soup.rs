@@ -10,7 +10,12 @@ use super::support::{
 };
 
 /// Serves a capture at `address` (port 0 for any); where it listens.
-fn serve(dir: &Path, capture: &Path, address: &str, pace: &[&str]) -> Option<(Process, String)> {
+pub(crate) fn serve(
+    dir: &Path,
+    capture: &Path,
+    address: &str,
+    pace: &[&str],
+) -> Option<(Process, String)> {
     let args = ["publish", "--pcap", text(capture), "--soup", address];
     let mut process = Process::spawn(dir, corelane(args.iter().chain(pace)));
     let said = await_some("a server", || {
