@@ -50,7 +50,7 @@ use crate::latency::{DECIDE_EVERY, LatencyRecorder, RuleMeter, Sampler, Stage};
 use crate::ring::RecordConsumer;
 use crate::sys::prefetch::MEMORY;
 
-pub use behind::Behind;
+pub use behind::{Behind, Has};
 use outlet::Outlet;
 pub use outlet::{ActionOut, OnFull};
 
@@ -203,6 +203,11 @@ impl<O: ActionOut> Shard<O> {
             }
         }
         Ok(())
+    }
+
+    /// Sends an action of an earlier run again, which is in the journal already. Waits for room.
+    pub fn send_again(&mut self, action: &Record) {
+        self.outlet.push_waiting(action);
     }
 
     /// A packet begins, whose records were decoded at `decoded`. Only needed if the shard measures.

@@ -147,5 +147,5 @@ fn write_sink(f: &mut fmt::Formatter<'_>, sink: &SinkSection) -> fmt::Result {
     writeln!(f, "format = \"{}\"", sink.format.word())?;
     let streams: Vec<String> = sink.streams.iter().map(quoted).collect();
     writeln!(f, "streams = {}\nbuffer = {}", list(&streams), sink.buffer_bytes)?;
-    writeln!(f, "stamps = {}", sink.stamps)
+    writeln!(f, "stamps = {}\nacknowledged = {}", sink.stamps, sink.acknowledged)
 }

@@ -304,6 +304,8 @@ pub struct SinkSection {
     pub buffer_bytes: u64,
     /// Also write when the record was received and the action sent, which no replay reproduces.
     pub stamps: bool,
+    /// The TCP receiver acknowledges actions; what it does not is sent again.
+    pub acknowledged: bool,
 }
 
 /// `[report]`: what to write when a run ends.

@@ -279,7 +279,16 @@ fn read_sink(mut table: Table<'_>, index: usize, more_to_come: bool) -> SinkSect
         streams: read_action_streams(&mut table, more_to_come),
         buffer_bytes: table.or("buffer", Bytes(SINK_BUFFER_BYTES)).0,
         stamps: table.or("stamps", false),
+        acknowledged: table.or("acknowledged", false),
     };
+    if section.acknowledged && !matches!(section.target, SinkTarget::Tcp(_)) {
+        let title = "only a sink of type \"tcp\" has a receiver that acknowledges";
+        table.report(table.span(), title, "in this table");
+    }
+    if section.acknowledged && section.format != SinkFormat::Json {
+        let title = "a receiver that acknowledges is sent JSON";
+        table.report(table.span(), title, "in this table");
+    }
     table.finish();
     section
 }

@@ -24,6 +24,7 @@ use zerocopy::IntoBytes;
 
 use super::json::{ActionExtras, format_action_json};
 use super::merge::{Key, key};
+use super::receive::{ReceiveArgs, receive};
 
 /// How many differences `diff` shows of each kind.
 const SHOWN_MAX: usize = 10;
@@ -37,6 +38,8 @@ pub enum ActionsCommand {
     Sort(SortArgs),
     /// Compare two outputs as sets of actions; fails if they differ
     Diff(DiffArgs),
+    /// Receive actions over TCP, each once, and acknowledge them
+    Receive(ReceiveArgs),
 }
 
 /// Arguments of `corelane actions sort`.
@@ -69,6 +72,7 @@ pub fn run(command: &ActionsCommand, out: &mut impl Write) -> anyhow::Result<()>
     match command {
         ActionsCommand::Sort(args) => sort(args, out),
         ActionsCommand::Diff(args) => diff(args, out),
+        ActionsCommand::Receive(args) => receive(args, out),
     }
 }
 

@@ -9,10 +9,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use corelane_feeds::units::Nanos;
+use corelane_strategies::action::ActionId;
 
 use super::queue::{FrameQueue, write_pieces};
 use super::sink::{ActionSink, Ledger, Log, SinkStats};
-use super::{Format, SinkConfig};
+use super::{Format, SinkConfig, tail};
 
 /// Bytes that are written at once while actions keep coming.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -23,6 +24,8 @@ const RETRY_NS: u64 = 1_000_000_000;
 
 pub(super) struct FileSink {
     file: File,
+    /// Length of the file, as far as this sink wrote it.
+    written: u64,
     queue: FrameQueue,
     ledger: Ledger,
     idle: bool,
@@ -31,19 +34,33 @@ pub(super) struct FileSink {
 }
 
 impl FileSink {
-    pub(super) fn open(config: &SinkConfig, path: &Path, log: Log) -> io::Result<Self> {
+    /// Opens the file, of which an earlier run is known to have written `known` bytes; and which
+    /// actions it wrote behind that.
+    pub(super) fn open(
+        config: &SinkConfig,
+        path: &Path,
+        log: Log,
+        known: Option<u64>,
+    ) -> io::Result<(Self, Vec<ActionId>)> {
         let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        let is_file = file.metadata()?.is_file();
+        let behind = match known {
+            Some(known) if is_file => tail::mend(path, &file, known, config.format)?,
+            _ => Vec::new(),
+        };
         if config.format == Format::Json {
             end_torn_line(path, &mut file)?;
         }
-        Ok(Self {
+        let sink = Self {
+            written: if is_file { file.metadata()?.len() } else { 0 },
             file,
             queue: FrameQueue::new(config.buffer_bytes.max(BLOCK_BYTES), 0),
             ledger: Ledger::new(&config.name, path.display().to_string(), log),
             idle: true,
             flushed: Nanos(0),
             retry_at: Nanos(0),
-        })
+        };
+        Ok((sink, behind))
     }
 
     fn flush(&mut self, now: Nanos) {
@@ -55,6 +72,7 @@ impl FileSink {
                 Ok(bytes) => {
                     self.ledger.stats.sent += self.queue.advance(bytes) as u64;
                     self.ledger.stats.sent_bytes += bytes as u64;
+                    self.written += bytes as u64;
                     self.ledger.works("writes again");
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -82,18 +100,28 @@ fn end_torn_line(path: &Path, file: &mut File) -> io::Result<()> {
 }
 
 impl ActionSink for FileSink {
-    fn send(&mut self, frame: &[u8], now: Nanos) {
+    fn send(&mut self, frame: &[u8], now: Nanos) -> bool {
         self.ledger.stats.taken += 1;
         self.idle = false;
         let retry = now >= self.retry_at;
         if self.queue.pending_bytes() + frame.len() > BLOCK_BYTES && retry {
             self.flush(now);
         }
-        if self.queue.push(frame) {
+        let taken = self.queue.push(frame);
+        if taken {
             self.ledger.kept(&self.queue);
         } else {
             self.ledger.dropped(1, "the buffer is full");
         }
+        taken
+    }
+
+    fn settled(&self) -> u64 {
+        self.ledger.stats.sent
+    }
+
+    fn position(&self) -> u64 {
+        self.written - self.queue.partial_bytes() as u64
     }
 
     fn poll(&mut self, now: Nanos) {
@@ -106,6 +134,10 @@ impl ActionSink for FileSink {
 
     fn pending(&self) -> usize {
         self.queue.pending_frames()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.queue.is_calm()
     }
 
     fn close(&mut self, now: Nanos) {

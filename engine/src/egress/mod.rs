@@ -38,13 +38,17 @@
 //! ```
 
 pub mod cli;
+pub mod confirm;
 mod drain;
 mod file;
 mod json;
 mod merge;
+mod outlet;
 mod queue;
+pub mod receive;
 mod sink;
 mod spec;
+mod tail;
 mod tcp;
 mod udp;
 
@@ -66,11 +70,12 @@ use zerocopy::IntoBytes;
 use crate::clock::Clock;
 use crate::latency::{LatencyRecorder, Stage};
 use merge::Merge;
+use outlet::Outlet;
 
 pub use drain::run;
 pub use json::{ActionExtras, format_action_json, format_record_json, schema_of};
 pub use sink::{ActionSink, Log, SinkStats, log_stderr};
-pub use spec::{EgressError, EgressSpec, Filter, Format, SinkConfig, Target};
+pub use spec::{EgressError, EgressSpec, Filter, Format, Past, SinkConfig, Target};
 
 /// Room for the longest encoded action; a longer one only costs an allocation.
 const FRAME_BYTES_MAX: usize = 2_048;
@@ -84,14 +89,6 @@ const FINISH_PAUSE: Duration = Duration::from_millis(1);
 #[must_use]
 pub fn mark(watermark: Nanos, journalled: Nanos) -> Tick {
     Tick::new(Stamp { ts_event: watermark, ts_recv: journalled, ..Stamp::default() }, 0)
-}
-
-/// One sink with what it wants to get.
-struct Outlet {
-    sink: Box<dyn ActionSink>,
-    filter: Filter,
-    format: Format,
-    stamps: bool,
 }
 
 /// What egress counted.
@@ -119,6 +116,8 @@ pub struct Egress {
     merge: Option<Merge>,
     /// Per shard, when what it sends now was journalled; 0 if unknown.
     journalled: Vec<Nanos>,
+    /// Per shard, how many actions of an earlier run are still to come again.
+    again: Vec<u64>,
     clock: Clock,
     latency: Option<LatencyRecorder>,
     live: bool,
@@ -139,16 +138,17 @@ impl Egress {
             encoded: std::array::from_fn(|_| Vec::with_capacity(FRAME_BYTES_MAX)),
             merge: spec.ordered.then(|| Merge::new(spec.shards)),
             journalled: vec![Nanos(0); spec.shards],
+            again: spec.past.iter().map(|past| past.again).collect(),
             clock: Clock::new(),
             latency: None,
             live: spec.live,
             stats: EgressStats::default(),
         };
         for config in &spec.sinks {
-            let filter = Filter::resolve(config, &spec.strategies, &spec.declared)?;
-            let sink = spec::open_sink(config, spec.log)?;
-            egress.add_sink(sink, filter, config.format, config.stamps);
+            egress.outlets.push(Outlet::open(config, spec)?);
         }
+        egress.again.resize(spec.shards, 0);
+        egress.end_past_if_over();
         Ok(egress)
     }
 
@@ -160,7 +160,7 @@ impl Egress {
         format: Format,
         stamps: bool,
     ) {
-        self.outlets.push(Outlet { sink, filter, format, stamps });
+        self.outlets.push(Outlet::new(sink, filter, format, stamps));
     }
 
     /// Measures `send` and, if live, `wire_to_action` of every action from now on.
@@ -207,7 +207,10 @@ impl Egress {
     pub fn poll(&mut self) {
         self.clock.sync_if_due();
         let now = self.clock.now();
-        self.outlets.iter_mut().for_each(|outlet| outlet.sink.poll(now));
+        for outlet in &mut self.outlets {
+            outlet.sink.poll(now);
+            outlet.settle();
+        }
         if let Some(latency) = &mut self.latency {
             latency.publish_if_due(now);
         }
@@ -242,7 +245,10 @@ impl Egress {
             self.poll();
         }
         let now = self.clock.now();
-        self.outlets.iter_mut().for_each(|outlet| outlet.sink.close(now));
+        for outlet in &mut self.outlets {
+            outlet.sink.close(now);
+            outlet.settle();
+        }
         self.stats()
     }
 
@@ -266,11 +272,19 @@ impl Egress {
         if usize::from(id.rule) > self.strategies.len() {
             self.look_up_names();
         }
+        let again = self.again[shard] > 0;
         let now = self.clock.now();
         let mut fresh = [false; ENCODINGS];
         for outlet in &mut self.outlets {
+            // Asked of every action, wanted or not: what is wanted may have changed.
+            if again && outlet.is_past(shard, &id) {
+                continue;
+            }
             if !outlet.filter.wants(record.header.stream, id.rule) {
                 continue;
+            }
+            if again {
+                outlet.await_room(&mut self.clock);
             }
             let which = outlet.format as usize * 2 + usize::from(outlet.stamps);
             let frame = &mut self.encoded[which];
@@ -282,9 +296,21 @@ impl Egress {
                 frame.clear();
                 encode(record, outlet.format, ActionExtras { strategy, ts_sent, declared }, frame);
             }
-            outlet.sink.send(frame, now);
+            outlet.send(shard, id, frame, now);
         }
-        self.record_latency(shard, record);
+        if again {
+            self.again[shard] -= 1;
+            self.end_past_if_over();
+        } else {
+            self.record_latency(shard, record);
+        }
+    }
+
+    /// Sinks need to know what an earlier run was rid of only as long as its actions come again.
+    fn end_past_if_over(&mut self) {
+        if self.again.iter().all(|again| *again == 0) {
+            self.outlets.iter_mut().for_each(Outlet::end_past);
+        }
     }
 
     /// An action of a rule that came after the run had begun.

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 
 /// The shortest frame there is: a header and the cause of an action.
-const FRAME_BYTES_MIN: usize = 40;
+pub(super) const FRAME_BYTES_MIN: usize = 40;
 
 /// A bounded first-in-first-out queue of frames.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct FrameQueue {
     written: usize,
     pending_max: usize,
     keep_max: usize,
+    /// Sent frames are kept until they are released, and count as waiting.
+    keeps_all: bool,
 }
 
 impl FrameQueue {
@@ -50,12 +52,41 @@ impl FrameQueue {
             written: 0,
             pending_max,
             keep_max,
+            keeps_all: false,
         }
+    }
+
+    /// A queue of at most `bytes_max` bytes, in which a frame stays until it is released.
+    pub(super) fn until_released(bytes_max: usize) -> Self {
+        Self { keep_max: bytes_max, keeps_all: true, ..Self::new(bytes_max, 0) }
+    }
+
+    /// The oldest `frames` frames, which were sent, are needed no more.
+    pub(super) fn release(&mut self, frames: usize) {
+        for _ in 0..frames.min(self.kept_frames) {
+            self.forget_oldest();
+        }
+        if self.frames.is_empty() {
+            self.start = 0;
+        }
+    }
+
+    /// Frames that were sent and are kept.
+    pub(super) fn kept_frames(&self) -> usize {
+        self.kept_frames
+    }
+
+    /// Bytes of the first pending frame that are written already.
+    pub(super) fn partial_bytes(&self) -> usize {
+        self.written
     }
 
     /// Appends a frame; false, and nothing is changed, if it would be more than may wait.
     pub(super) fn push(&mut self, frame: &[u8]) -> bool {
         if frame.is_empty() || self.pending_bytes + frame.len() > self.pending_max {
+            return false;
+        }
+        if self.keeps_all && self.kept_bytes + self.pending_bytes + frame.len() > self.pending_max {
             return false;
         }
         while self.kept_bytes + self.pending_bytes + frame.len() > self.bytes.len() {
@@ -82,7 +113,8 @@ impl FrameQueue {
 
     /// Whether it is at most half full.
     pub(super) fn is_calm(&self) -> bool {
-        self.pending_bytes <= self.pending_max / 2
+        let kept = if self.keeps_all { self.kept_bytes } else { 0 };
+        self.pending_bytes + kept <= self.pending_max / 2
     }
 
     /// All bytes that wait, in two pieces where they run over the end of the ring.
@@ -201,6 +233,22 @@ mod tests {
         assert_eq!(queue.rewind(), 2);
         assert_eq!(joined(queue.pending()), b"ccccdddd");
         assert!(!queue.push(b"e"), "resent frames count as waiting");
+    }
+
+    #[test]
+    fn keeps_all_until_it_is_released() {
+        let mut queue = FrameQueue::until_released(12);
+        assert!(queue.push(b"aaaa") && queue.push(b"bbbb"));
+        assert_eq!(queue.advance(6), 1);
+        assert!(queue.push(b"cccc") && !queue.push(b"d"), "what was sent still takes room");
+        assert_eq!(queue.rewind(), 1);
+        assert_eq!(joined(queue.pending()), b"aaaabbbbcccc");
+        queue.advance(12);
+        queue.release(2);
+        assert!(queue.push(b"dddd") && queue.push(b"eeee") && !queue.push(b"f"));
+        assert_eq!(joined(queue.pending()), b"ddddeeee");
+        queue.release(9);
+        assert_eq!((queue.kept_frames(), queue.pending_frames()), (0, 2));
     }
 
     proptest! {

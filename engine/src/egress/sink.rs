@@ -4,14 +4,16 @@
 //! waits.
 
 use corelane_feeds::units::Nanos;
+use corelane_strategies::action::ActionId;
 use serde::Serialize;
 
 use super::queue::FrameQueue;
 
 /// Takes encoded actions and gets them to where they go.
 pub trait ActionSink: Send {
-    /// Takes one encoded action. Must not wait; what cannot go out now is kept or counted.
-    fn send(&mut self, frame: &[u8], now: Nanos);
+    /// Takes one encoded action. Must not wait; what cannot go out now is kept. False if it was
+    /// dropped, which is counted.
+    fn send(&mut self, frame: &[u8], now: Nanos) -> bool;
 
     /// Moves on what waits: connects, writes, flushes, notices a peer that left. Must not wait for
     /// the network.
@@ -19,6 +21,27 @@ pub trait ActionSink: Send {
 
     /// How many actions wait.
     fn pending(&self) -> usize;
+
+    /// Whether at most half of the room for what waits is taken.
+    fn is_calm(&self) -> bool;
+
+    /// How many of the actions that it took it is rid of, in order: handed to the kernel, or given
+    /// up and counted. Of a sink whose receiver acknowledges only those that
+    /// [`ActionSink::release`] named.
+    fn settled(&self) -> u64;
+
+    /// Where the last of them ends in what was written: the length of a file, 0 if it has none.
+    fn position(&self) -> u64 {
+        0
+    }
+
+    /// The newest action that the receiver says it has, with all before it.
+    fn acknowledged(&mut self) -> Option<ActionId> {
+        None
+    }
+
+    /// The oldest `actions` that are not settled were acknowledged.
+    fn release(&mut self, _actions: u64) {}
 
     /// The last effort to get rid of what waits; the rest counts as dropped.
     fn close(&mut self, now: Nanos);

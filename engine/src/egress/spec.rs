@@ -2,6 +2,7 @@
 //!
 //! Invariant: a spec that opened names only streams and strategies that exist.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,8 +10,9 @@ use std::sync::{Arc, RwLock};
 
 use corelane_feeds::record::StreamId;
 use corelane_feeds::schema::Schema;
-use corelane_strategies::action;
+use corelane_strategies::action::{self, ActionId};
 
+use super::confirm::Confirmed;
 use super::file::FileSink;
 use super::sink::{ActionSink, Log, log_stderr};
 use super::tcp::TcpSink;
@@ -69,6 +71,8 @@ pub struct SinkConfig {
     pub buffer_bytes: usize,
     /// Also write when the cause was received and the action sent.
     pub stamps: bool,
+    /// A TCP receiver answers with the ids of what it has; what it does not is sent again.
+    pub acknowledged: bool,
 }
 
 impl SinkConfig {
@@ -83,6 +87,7 @@ impl SinkConfig {
             strategies: Vec::new(),
             buffer_bytes: BUFFER_BYTES,
             stamps: false,
+            acknowledged: false,
         }
     }
 }
@@ -106,6 +111,20 @@ pub struct EgressSpec {
     pub live: bool,
     /// Where sinks report trouble.
     pub log: Log,
+    /// Folders of the shards' journals, in which it is kept what sinks are rid of; none if nobody
+    /// needs to know.
+    pub confirm_in: Vec<PathBuf>,
+    /// What an earlier run left to do, by position of the shard; nothing if it is shorter.
+    pub past: Vec<Past>,
+}
+
+/// What an earlier run left of a shard's actions.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Past {
+    /// The last action that each sink is rid of, by its name; none of a sink that has to get all.
+    pub confirmed: BTreeMap<String, Confirmed>,
+    /// How many actions come again first, for those sinks that are not rid of them.
+    pub again: u64,
 }
 
 impl Default for EgressSpec {
@@ -119,6 +138,8 @@ impl Default for EgressSpec {
             ordered: false,
             live: true,
             log: log_stderr,
+            confirm_in: Vec::new(),
+            past: Vec::new(),
         }
     }
 }
@@ -205,7 +226,13 @@ impl Filter {
     }
 }
 
-pub(super) fn open_sink(config: &SinkConfig, log: Log) -> Result<Box<dyn ActionSink>, EgressError> {
+/// Opens a sink, of which an earlier run is known to have written `known` bytes; and which actions
+/// it wrote behind that.
+pub(super) fn open_sink(
+    config: &SinkConfig,
+    log: Log,
+    known: Option<u64>,
+) -> Result<(Box<dyn ActionSink>, Vec<ActionId>), EgressError> {
     if !(BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&config.buffer_bytes) {
         let bytes = config.buffer_bytes;
         return Err(EgressError::Buffer { name: config.name.clone(), bytes });
@@ -217,11 +244,13 @@ pub(super) fn open_sink(config: &SinkConfig, log: Log) -> Result<Box<dyn ActionS
     Ok(match &config.target {
         Target::File(path) => {
             let target = path.display().to_string();
-            Box::new(FileSink::open(config, path, log).map_err(failed(target))?)
+            let opened = FileSink::open(config, path, log, known).map_err(failed(target))?;
+            (Box::new(opened.0), opened.1)
         }
-        Target::Tcp(peer) => Box::new(TcpSink::new(config, *peer, log)),
+        Target::Tcp(peer) => (Box::new(TcpSink::new(config, *peer, log)), Vec::new()),
         Target::Udp(to) => {
-            Box::new(UdpSink::open(config, *to, log).map_err(failed(format!("udp {to}")))?)
+            let sink = UdpSink::open(config, *to, log).map_err(failed(format!("udp {to}")))?;
+            (Box::new(sink), Vec::new())
         }
     })
 }

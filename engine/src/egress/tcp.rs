@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use corelane_feeds::units::Nanos;
+use corelane_strategies::action::ActionId;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::SinkConfig;
@@ -28,6 +29,10 @@ const BACKOFF_NS: (u64, u64) = (50_000_000, 5_000_000_000);
 const CONNECT_NS: u64 = 5_000_000_000;
 /// How often a quiet connection is asked whether the peer is still there.
 const CHECK_NS: u64 = 20_000_000;
+/// How often a peer that acknowledges is listened to.
+const ACKS_NS: u64 = 500_000;
+/// The longest line that can be an action's id.
+const ACK_BYTES_MAX: usize = 64;
 /// A connection that held so long was a good one: the next pause is the first again.
 const GOOD_NS: u64 = 1_000_000_000;
 
@@ -43,6 +48,10 @@ pub(super) struct TcpSink {
     queue: FrameQueue,
     ledger: Ledger,
     backoff_ns: u64,
+    /// Of a receiver that acknowledges.
+    acks: Option<Acks>,
+    /// Actions that it has acknowledged.
+    released: u64,
     /// Frames in front of the queue that were sent before and are not counted again.
     repeats: u64,
 }
@@ -52,7 +61,12 @@ impl TcpSink {
         Self {
             peer,
             link: Link::Down { retry_at: Nanos(0) },
-            queue: FrameQueue::new(config.buffer_bytes, KEEP_BYTES),
+            queue: match config.acknowledged {
+                true => FrameQueue::until_released(config.buffer_bytes),
+                false => FrameQueue::new(config.buffer_bytes, KEEP_BYTES),
+            },
+            acks: config.acknowledged.then(Acks::default),
+            released: 0,
             ledger: Ledger::new(&config.name, format!("tcp {peer}"), log),
             backoff_ns: BACKOFF_NS.0,
             repeats: 0,
@@ -156,25 +170,72 @@ fn finish_connect(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-/// Reads and forgets what the peer says; an error if it has left.
-fn check_peer(stream: &mut TcpStream) -> io::Result<()> {
-    let mut scrap = [0; 512];
-    match stream.read(&mut scrap) {
-        Ok(0) => Err(io::Error::new(ErrorKind::ConnectionAborted, "closed by the peer")),
-        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
-        _ => Ok(()),
+/// Reads what the peer says; an error if it has left.
+fn check_peer(stream: &mut TcpStream, mut acks: Option<&mut Acks>) -> io::Result<()> {
+    let mut said = [0; 4096];
+    loop {
+        match stream.read(&mut said) {
+            Ok(0) => {
+                return Err(io::Error::new(ErrorKind::ConnectionAborted, "closed by the peer"));
+            }
+            Ok(bytes) => {
+                let Some(acks) = acks.as_deref_mut() else { return Ok(()) };
+                acks.take(&said[..bytes]);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What a receiver acknowledges: lines of action ids, each with all that was sent before.
+#[derive(Default)]
+struct Acks {
+    /// A line whose end has not come.
+    partial: Vec<u8>,
+    newest: Option<ActionId>,
+}
+
+impl Acks {
+    fn take(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte != b'\n' {
+                if self.partial.len() < ACK_BYTES_MAX {
+                    self.partial.push(byte);
+                }
+                continue;
+            }
+            let id = std::str::from_utf8(&self.partial).ok().and_then(|id| id.trim().parse().ok());
+            self.newest = id.or(self.newest);
+            self.partial.clear();
+        }
     }
 }
 
 impl ActionSink for TcpSink {
-    fn send(&mut self, frame: &[u8], now: Nanos) {
+    fn send(&mut self, frame: &[u8], now: Nanos) -> bool {
         self.ledger.stats.taken += 1;
-        if self.queue.push(frame) {
+        let taken = self.queue.push(frame);
+        if taken {
             self.write(now);
             self.ledger.kept(&self.queue);
         } else {
             self.ledger.dropped(1, "the buffer for a peer that is away or slow is full");
         }
+        taken
+    }
+
+    fn settled(&self) -> u64 {
+        if self.acks.is_some() { self.released } else { self.ledger.stats.sent }
+    }
+
+    fn acknowledged(&mut self) -> Option<ActionId> {
+        self.acks.as_mut()?.newest.take()
+    }
+
+    fn release(&mut self, actions: u64) {
+        self.queue.release(actions as usize);
+        self.released += actions;
     }
 
     fn poll(&mut self, now: Nanos) {
@@ -191,9 +252,10 @@ impl ActionSink for TcpSink {
                 Err(error) => self.not_connected(&error, now),
             },
             Link::Up { stream, checked, .. } => {
-                if now.since(*checked) >= CHECK_NS {
+                let every = if self.acks.is_some() { ACKS_NS } else { CHECK_NS };
+                if now.since(*checked) >= every {
                     *checked = now;
-                    if let Err(error) = check_peer(stream) {
+                    if let Err(error) = check_peer(stream, self.acks.as_mut()) {
                         return self.lost(&error, now);
                     }
                 }
@@ -203,7 +265,12 @@ impl ActionSink for TcpSink {
     }
 
     fn pending(&self) -> usize {
-        self.queue.pending_frames()
+        let unacknowledged = if self.acks.is_some() { self.queue.kept_frames() } else { 0 };
+        self.queue.pending_frames() + unacknowledged
+    }
+
+    fn is_calm(&self) -> bool {
+        self.queue.is_calm()
     }
 
     fn close(&mut self, now: Nanos) {

@@ -301,11 +301,19 @@ fn a_slow_tcp_peer_blocks_nobody() {
 struct Memory(Arc<Mutex<Vec<u64>>>);
 
 impl ActionSink for Memory {
-    fn send(&mut self, frame: &[u8], _now: Nanos) {
+    fn send(&mut self, frame: &[u8], _now: Nanos) -> bool {
         let record = Record::from_bytes(frame).map(|record| record.header.seq.0);
         self.0.lock().unwrap().push(record.unwrap_or(u64::MAX));
+        true
+    }
+    fn settled(&self) -> u64 {
+        self.0.lock().unwrap().len() as u64
     }
     fn poll(&mut self, _now: Nanos) {}
+    fn is_calm(&self) -> bool {
+        true
+    }
+
     fn pending(&self) -> usize {
         0
     }

@@ -19,6 +19,7 @@ pub(super) struct UdpSink {
     socket: UdpSocket,
     queue: FrameQueue,
     ledger: Ledger,
+    settled: u64,
     /// A frame that runs over the end of the queue's ring is put together here.
     scratch: Vec<u8>,
 }
@@ -36,6 +37,7 @@ impl UdpSink {
             socket,
             queue: FrameQueue::new(config.buffer_bytes, 0),
             ledger: Ledger::new(&config.name, format!("udp {to}"), log),
+            settled: 0,
             scratch: Vec::with_capacity(super::FRAME_BYTES_MAX),
         })
     }
@@ -58,6 +60,7 @@ impl UdpSink {
             match sent {
                 Ok(_) => {
                     self.queue.advance(bytes);
+                    self.settled += 1;
                     self.ledger.stats.sent += 1;
                     self.ledger.stats.sent_bytes += bytes as u64;
                     self.ledger.works("sends again");
@@ -65,6 +68,7 @@ impl UdpSink {
                 Err(error) if no_room(&error) => return,
                 Err(error) => {
                     self.queue.advance(bytes);
+                    self.settled += 1;
                     self.ledger.failed("cannot send", &error);
                     self.ledger.stats.dropped += 1;
                 }
@@ -80,14 +84,20 @@ fn no_room(error: &io::Error) -> bool {
 }
 
 impl ActionSink for UdpSink {
-    fn send(&mut self, frame: &[u8], _now: Nanos) {
+    fn send(&mut self, frame: &[u8], _now: Nanos) -> bool {
         self.ledger.stats.taken += 1;
-        if self.queue.push(frame) {
+        let taken = self.queue.push(frame);
+        if taken {
             self.flush();
             self.ledger.kept(&self.queue);
         } else {
             self.ledger.dropped(1, "the buffer is full");
         }
+        taken
+    }
+
+    fn settled(&self) -> u64 {
+        self.settled
     }
 
     fn poll(&mut self, _now: Nanos) {
@@ -96,6 +106,10 @@ impl ActionSink for UdpSink {
 
     fn pending(&self) -> usize {
         self.queue.pending_frames()
+    }
+
+    fn is_calm(&self) -> bool {
+        self.queue.is_calm()
     }
 
     fn close(&mut self, _now: Nanos) {

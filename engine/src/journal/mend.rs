@@ -9,7 +9,8 @@ use std::path::Path;
 
 use zerocopy::IntoBytes;
 
-use super::format::{End as EndMarker, end_words};
+use super::format::{End as EndMarker, HEADER_BYTES, end_words};
+use super::reader::is_begun;
 use super::{End, JournalError, Tail, segment_path, segments};
 use crate::sys::crc::Crc32c;
 
@@ -24,12 +25,28 @@ pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
     let kept = dir.join(format!("torn-{segment:010}-{offset}"));
     fs::write(&kept, &torn).map_err(JournalError::io("write", &kept))?;
     if offset == 0 {
-        // Not even its header is whole: the segment was never begun.
-        return fs::remove_file(&path).map_err(JournalError::io("delete", &path));
+        // Not even its header is whole: the writer puts another segment in its place.
+        return Ok(());
     }
     torn.fill(0);
     file.write_all_at(&torn, offset).map_err(JournalError::io("cut", &path))?;
     file.sync_data().map_err(JournalError::io("sync", &path))
+}
+
+/// Deletes segments that were never begun, as one was that died at its start; false if there are
+/// others.
+pub(super) fn remove_unbegun(dir: &Path) -> Result<bool, JournalError> {
+    let all = segments(dir)?;
+    for (_, path) in &all {
+        let length = fs::metadata(path).map_err(JournalError::io("look at", path))?.len();
+        if length >= HEADER_BYTES as u64 && is_begun(path)? {
+            return Ok(false);
+        }
+    }
+    for (_, path) in &all {
+        fs::remove_file(path).map_err(JournalError::io("delete", path))?;
+    }
+    Ok(true)
 }
 
 /// Deletes segments that were prepared and never begun.

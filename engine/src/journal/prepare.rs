@@ -10,6 +10,7 @@
 //! makes a segment itself only if the service thread has not begun it; otherwise it waits, which is
 //! shorter.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,18 +47,39 @@ struct Maker {
 
 impl Maker {
     fn make(&self, segment: u64) -> Result<SegmentMap, JournalError> {
+        self.retire_oldest(segment)?;
+        let path = segment_path(&self.dir, segment);
+        SegmentMap::create(&path, self.bytes).map_err(JournalError::io("allocate", &path))
+    }
+
+    /// Makes room for a segment, if there may be no more.
+    fn retire_oldest(&self, segment: u64) -> Result<(), JournalError> {
         if let Some(oldest) = segment.checked_sub(self.segments_max) {
             if self.when_full == WhenFull::Stop {
                 return Err(JournalError::Full { segments_max: self.segments_max });
             }
             let path = segment_path(&self.dir, oldest);
-            match std::fs::remove_file(&path).map_err(JournalError::io("delete", &path)) {
+            match fs::remove_file(&path).map_err(JournalError::io("delete", &path)) {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => {}
             }
         }
-        let path = segment_path(&self.dir, segment);
-        SegmentMap::create(&path, self.bytes).map_err(JournalError::io("allocate", &path))
+        Ok(())
+    }
+
+    /// Makes the first segment of a writer, in the place of one that was never begun if there is
+    /// such a one.
+    fn make_first(&self, segment: u64) -> Result<SegmentMap, JournalError> {
+        self.retire_oldest(segment)?;
+        let (path, new) = (segment_path(&self.dir, segment), self.dir.join("segment.new"));
+        match fs::remove_file(&new).map_err(JournalError::io("delete", &new)) {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+        let map = SegmentMap::create(&new, self.bytes);
+        let map = map.map_err(JournalError::io("allocate", &new))?;
+        fs::rename(&new, &path).map_err(JournalError::io("name", &path))?;
+        Ok(map)
     }
 }
 
@@ -111,7 +133,7 @@ impl Preparer {
             segments_max: config.segments_max.map_or(u64::MAX, std::num::NonZero::get),
             when_full: config.when_full,
         };
-        let map = maker.make(first)?;
+        let map = maker.make_first(first)?;
         let (ready_in, ready) = RingBuffer::new(config.segments_ahead);
         let (retired, retired_out) = RingBuffer::new(config.segments_ahead + 2);
         let shared =
@@ -195,11 +217,11 @@ impl Drop for Preparer {
             let _ = thread.join();
         }
         if let Some((segment, _)) = self.warm.take() {
-            let _ = std::fs::remove_file(segment_path(&self.maker.dir, segment));
+            let _ = fs::remove_file(segment_path(&self.maker.dir, segment));
         }
         while let Ok((segment, made)) = self.ready.pop() {
             if made.is_ok() {
-                let _ = std::fs::remove_file(segment_path(&self.maker.dir, segment));
+                let _ = fs::remove_file(segment_path(&self.maker.dir, segment));
             }
         }
     }

@@ -411,7 +411,7 @@ fn damaged(segment: u64, offset: usize, why: Damage) -> JournalError {
 }
 
 /// Whether a segment was begun: its magic, the last thing written of a header, is not zero.
-fn is_begun(path: &Path) -> Result<bool, JournalError> {
+pub(super) fn is_begun(path: &Path) -> Result<bool, JournalError> {
     let mut magic = Vec::with_capacity(8);
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     file.take(8).read_to_end(&mut magic).map_err(JournalError::io("read", path))?;

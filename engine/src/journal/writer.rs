@@ -18,8 +18,7 @@ use super::format::{
 };
 use super::prepare::{Preparer, Taken};
 use super::{
-    Damage, JournalConfig, JournalError, SEGMENT_BYTES_MIN, mend, reader, segment_path, segments,
-    shard_dir,
+    Damage, JournalConfig, JournalError, SEGMENT_BYTES_MIN, mend, reader, segment_path, shard_dir,
 };
 use crate::sys::segment_map::SegmentMap;
 
@@ -64,12 +63,12 @@ impl JournalWriter {
     /// thread that prepares the others. Takes some milliseconds for a default segment.
     ///
     /// # Errors
-    /// If the settings are impossible, the folder holds segments, or there is no room.
+    /// If the settings are impossible, the folder holds a journal, or there is no room.
     pub fn create(config: &JournalConfig) -> Result<Self, JournalError> {
         config.check()?;
         let dir = shard_dir(&config.dir, config.shard);
         fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
-        if !segments(&dir)?.is_empty() {
+        if !mend::remove_unbegun(&dir)? {
             return Err(JournalError::Exists(dir));
         }
         let header = SegmentHeader {
@@ -88,7 +87,8 @@ impl JournalWriter {
             crc: 0,
             pad: 0,
         };
-        Self::begin(config, dir, header)
+        let (preparer, map) = Preparer::start(config, dir.clone(), header.segment)?;
+        Ok(Self::begin(config, dir, header, preparer, map))
     }
 
     /// Goes on with a journal that was read to its end, in a segment of its own. What was torn off
@@ -105,19 +105,23 @@ impl JournalWriter {
         }
         mend::cut_torn(&dir, end.tail)?;
         let segment = end.header.segment;
-        mend::remove_behind(&dir, segment)?;
+        let next = segment + 1;
+        mend::remove_behind(&dir, next)?;
+        // The next segment before the end that names it: a death in between leaves one that was
+        // never begun.
+        let (preparer, map) = Preparer::start(config, dir.clone(), next)?;
         let (previous_end, previous_crc) = match end.marker {
             Some(marker) => marker,
             None => (end.at, mend::put_end(&dir, end)?),
         };
         let header = SegmentHeader {
-            segment: segment + 1,
+            segment: next,
             base_seq: end.next_seq,
             previous_end,
             previous_crc,
             ..end.header
         };
-        Self::begin(config, dir, header)
+        Ok(Self::begin(config, dir, header, preparer, map))
     }
 
     /// Begins the segment that `header` says.
@@ -125,8 +129,9 @@ impl JournalWriter {
         config: &JournalConfig,
         dir: PathBuf,
         header: SegmentHeader,
-    ) -> Result<Self, JournalError> {
-        let (preparer, map) = Preparer::start(config, dir.clone(), header.segment)?;
+        preparer: Preparer,
+        map: SegmentMap,
+    ) -> Self {
         let header = SegmentHeader {
             bytes: config.segment_bytes as u64,
             config_hash: config.config_hash,
@@ -146,7 +151,7 @@ impl JournalWriter {
             preparer,
         };
         writer.begin_segment();
-        Ok(writer)
+        writer
     }
 
     /// Appends a record, as an action if its stream is one and as an input if not, and returns its

@@ -11,7 +11,7 @@ use corelane_feeds::units::{Nanos, Seq};
 use super::ShardLeft;
 use crate::config::{Config, Topology};
 use crate::run::{AnyFeed, plan};
-use crate::shard::Behind;
+use crate::shard::{Behind, Has};
 
 /// How far one shard has come in one feed.
 #[derive(Clone, Default, Debug)]
@@ -54,6 +54,9 @@ pub struct SeenFeeds {
     /// The shard that alone gets a feed's records, if there is one.
     owners: Vec<Option<usize>>,
     places: Vec<Option<(sys::Session, Seq)>>,
+    /// How many sessions each feed began.
+    sessions: Vec<u64>,
+    ended: Vec<bool>,
 }
 
 impl SeenFeeds {
@@ -61,8 +64,14 @@ impl SeenFeeds {
         let feeds = (0..config.feeds.len()).map(|index| plan::open_feed(config, index).map(Some));
         let fused = config.engine.topology == Topology::Fused;
         let owners = config.feeds.iter().map(|feed| fused.then_some(feed.reactor));
-        let places = vec![None; config.feeds.len()];
-        Ok(Self { feeds: feeds.collect::<anyhow::Result<_>>()?, owners: owners.collect(), places })
+        let count = config.feeds.len();
+        Ok(Self {
+            feeds: feeds.collect::<anyhow::Result<_>>()?,
+            owners: owners.collect(),
+            places: vec![None; count],
+            sessions: vec![0; count],
+            ended: vec![false; count],
+        })
     }
 
     /// A record of the earlier run.
@@ -88,28 +97,47 @@ impl SeenFeeds {
                 false => session.header.seq.0,
             });
             let next = Seq(next.min().unwrap_or(first.next));
-            feed.resume(&session, next, first.ts_event, first.ended);
+            let ended = left().all(|left| left.sessions == first.sessions && left.ended);
+            feed.resume(&session, next, first.ts_event, ended);
             self.places[index] = Some((session, next));
+            (self.sessions[index], self.ended[index]) = (first.sessions, ended);
         }
     }
 
-    /// Where a feed goes on: its session and its next message.
+    /// What a feed has to ask its server for: its session and its next message; none if that
+    /// session is over and the next one to begin is wanted.
     #[must_use]
     pub fn place(&self, index: usize) -> Option<&(sys::Session, Seq)> {
-        self.places[index].as_ref()
+        self.places[index].as_ref().filter(|_| !self.ended[index])
+    }
+
+    /// Sessions that feeds go on in and whose beginning a shard has not got: the feeds are behind
+    /// it.
+    pub fn sessions_for<'a>(
+        &'a self,
+        number: usize,
+        shard: &'a ShardLeft,
+    ) -> impl Iterator<Item = &'a sys::Session> {
+        let feeds = shard.feeds.iter().enumerate();
+        feeds.filter_map(move |(index, left)| {
+            let is_due = self.owners[index].is_none_or(|owner| owner == number);
+            let (session, _) = self.places[index].as_ref()?;
+            (is_due && left.sessions < self.sessions[index]).then_some(session)
+        })
     }
 
     /// What a shard has of messages that its feeds bring once more.
     #[must_use]
     pub fn behind(&self, shard: &ShardLeft) -> Option<Behind> {
-        let feeds = shard.feeds.iter().zip(&self.places);
-        let next = feeds.map(|(left, place)| match (place, &left.session) {
-            (Some((session, next)), Some(own)) if own.key == session.key && left.next > next.0 => {
-                left.next
-            }
-            _ => 0,
+        let feeds = shard.feeds.iter().enumerate();
+        let has = feeds.map(|(index, left)| match (&self.places[index], &left.session) {
+            (Some((session, next)), Some(own)) if own.key == session.key => Has {
+                next: if left.next > next.0 { left.next } else { 0 },
+                end: left.ended && !self.ended[index],
+            },
+            _ => Has::default(),
         });
-        Behind::new(next.collect())
+        Behind::new(has.collect())
     }
 
     /// Takes out a feed that is at its place; none if it was taken before.

@@ -9,13 +9,14 @@
 //! ```
 //!
 //! Invariant: every action comes out byte for byte as it is in the journal, or the run does not
-//! start. Nothing is written before all shards are known to be good. What is found is exactly one of
-//! the cases in [`case`].
+//! start. Nothing is written before all shards are known to be good. What is found is exactly one
+//! of the cases in [`case`].
 
 pub mod case;
 mod feeds;
 mod lock;
 mod shard;
+mod unconfirmed;
 
 use std::path::Path;
 use std::time::Instant;
@@ -35,6 +36,8 @@ use case::{Configured, Findings, Written};
 pub use feeds::{FeedLeft, SeenFeeds};
 pub use lock::DirLock;
 pub use shard::ShardLeft;
+use unconfirmed::Notes;
+pub use unconfirmed::Unconfirmed;
 
 /// What an earlier run left, ready to go on.
 pub struct Recovery {
@@ -79,7 +82,10 @@ pub fn recover(config: &Config, registry: &Registry) -> anyhow::Result<Option<Re
     let mut left = Vec::with_capacity(shards);
     for number in 0..shards {
         let folder = shard_dir(dir, number as u16);
-        let shard = shard::recover(dir, &folder, &then, registry, number, &mut feeds);
+        let sinks = config.sinks.iter().map(|sink| sink.name.as_str());
+        let notes = Notes::read(&folder, sinks);
+        let notes = notes.with_context(|| format!("notes of sinks in {}", folder.display()))?;
+        let shard = shard::recover(dir, &folder, &then, registry, number, &mut feeds, notes);
         left.push(shard.with_context(|| format!("recovering {}", folder.display()))?);
     }
     let (mut running, reloads) = (then, left.iter().map(|shard| shard.reloads).max().unwrap_or(0));
@@ -98,7 +104,7 @@ pub fn recover(config: &Config, registry: &Registry) -> anyhow::Result<Option<Re
         records: left.iter().map(|shard| shard.records).sum(),
         actions: left.iter().map(|shard| shard.actions).sum(),
         owed: left.iter().map(|shard| shard.owed.len() as u64).sum(),
-        resent: 0,
+        resent: left.iter().map(|shard| shard.unconfirmed.past.again).sum(),
         torn_bytes: torn_bytes.sum(),
         ns: u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX),
     };

@@ -14,10 +14,11 @@ use corelane_strategies::chain::Chain;
 use corelane_strategies::registry::Registry;
 use zerocopy::IntoBytes;
 
+use super::unconfirmed::{Notes, Unconfirmed};
 use super::{FeedLeft, SeenFeeds};
 use crate::cli::exit::Failure;
 use crate::config::Config;
-use crate::journal::{End, Entry, JournalReader, Kind};
+use crate::journal::{End, Entry, JournalError, JournalReader, Kind};
 use crate::rerun::Decider;
 use crate::sys::prefetch::MEMORY;
 
@@ -29,6 +30,8 @@ pub struct ShardLeft {
     pub end: Option<End>,
     /// Actions of the last record that are not in the journal yet.
     pub owed: Vec<RecordBuf>,
+    /// Actions that sinks may not be rid of.
+    pub unconfirmed: Unconfirmed,
     /// Latest event time of a record.
     pub watermark: Nanos,
     /// How far it has come in each feed.
@@ -51,6 +54,7 @@ struct Way<'a> {
     met: usize,
     /// Sequence number of the record at hand.
     cause: u64,
+    notes: Notes,
     left: ShardLeft,
 }
 
@@ -62,6 +66,7 @@ pub(super) fn recover(
     registry: &Registry,
     number: usize,
     feeds: &mut SeenFeeds,
+    notes: Notes,
 ) -> anyhow::Result<ShardLeft> {
     let mut decider = Decider::new(run, config, registry, number, true)?;
     (0..config.feeds.len()).for_each(|feed| decider.chain_mut().reserve(feed as u8, MEMORY));
@@ -69,6 +74,7 @@ pub(super) fn recover(
         chain: Chain::new(Vec::new(), Vec::new()),
         end: None,
         owed: Vec::new(),
+        unconfirmed: Unconfirmed::default(),
         watermark: Nanos(0),
         feeds: vec![FeedLeft::default(); config.feeds.len()],
         records: 0,
@@ -76,9 +82,14 @@ pub(super) fn recover(
         reloads: 0,
         config: config.clone(),
     };
-    let mut way = Way { decider, now: Vec::new(), met: 0, cause: 0, left };
-    let mut entries = JournalReader::open(dir)?;
-    for entry in entries.by_ref() {
+    let mut entries = match JournalReader::open(dir) {
+        // It died before it had begun its first segment, or even its folder.
+        Err(JournalError::NoJournal(_)) => None,
+        Err(error) if error.is_not_found() => None,
+        opened => Some(opened?),
+    };
+    let mut way = Way { decider, now: Vec::new(), met: 0, cause: 0, notes, left };
+    for entry in entries.iter_mut().flatten() {
         let entry = entry?;
         match entry.kind {
             Kind::Action => way.action(&entry)?,
@@ -86,9 +97,10 @@ pub(super) fn recover(
             Kind::Control | Kind::End => {}
         }
     }
-    let Way { decider, mut now, met, mut left, .. } = way;
+    let Way { decider, mut now, met, notes, mut left, .. } = way;
     now.drain(..met);
-    (left.owed, left.end) = (now, entries.end());
+    (left.owed, left.end) = (now, entries.and_then(|entries| entries.end()));
+    left.unconfirmed = notes.finish();
     (left.chain, left.config) = decider.into_parts();
     Ok(left)
 }
@@ -120,6 +132,7 @@ impl Way<'_> {
         let now = self.now.get(self.met).and_then(RecordBuf::record);
         if now.map(IntoBytes::as_bytes) == Some(then.as_bytes()) {
             self.met += 1;
+            self.notes.pass(then);
             self.left.actions += 1;
             return Ok(());
         }

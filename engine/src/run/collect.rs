@@ -7,7 +7,8 @@ use corelane_strategies::chain::Chain;
 
 use super::Outcome;
 use super::intake::FeedEnd;
-use super::service::{Out, PATIENCE};
+use super::service::PATIENCE;
+use super::setup::Out;
 use super::threads::ReactorEnd;
 use crate::config::Config;
 use crate::journal::{JournalCounters, shard_dir};

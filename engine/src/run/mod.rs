@@ -15,6 +15,7 @@ pub mod plan;
 mod reload;
 mod router;
 mod service;
+mod setup;
 mod soup;
 mod threads;
 

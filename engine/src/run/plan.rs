@@ -3,6 +3,7 @@
 //! Invariant: opens nothing; what it returns is plain values, or chains that have seen no record.
 
 use std::env;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,9 +28,9 @@ use crate::config::{
     StrategySection, TextSection, Topology,
 };
 use crate::egress::{EgressSpec, Format, SinkConfig, Target};
-use crate::journal::JournalConfig;
+use crate::journal::{JournalConfig, shard_dir};
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
-use crate::recover::SeenFeeds;
+use crate::recover::{SeenFeeds, ShardLeft};
 
 /// Bytes of a datagram of text: a jumbo frame.
 const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
@@ -204,24 +205,34 @@ fn sink(section: &SinkSection) -> SinkConfig {
         strategies: Vec::new(),
         buffer_bytes: usize::try_from(section.buffer_bytes).unwrap_or(usize::MAX),
         stamps: section.stamps,
+        acknowledged: section.acknowledged,
     }
 }
 
-/// What egress over some of the sinks needs to know.
+/// What egress of some of the shards over some of the sinks needs to know; `left` is of all shards.
 pub(super) fn egress_spec(
     config: &Config,
     sinks: Vec<SinkConfig>,
-    shards: usize,
+    shards: Range<usize>,
     live: bool,
     names: &Names,
+    left: &[Option<ShardLeft>],
 ) -> EgressSpec {
+    let noted = live && config.journal.enabled;
+    let folders = shards.clone().map(|shard| shard_dir(&config.journal.dir, shard as u16));
+    let past = |shard: usize| {
+        let left = left.get(shard).and_then(Option::as_ref);
+        left.map(|left| left.unconfirmed.past.clone()).unwrap_or_default()
+    };
     EgressSpec {
+        confirm_in: if noted { folders.collect() } else { Vec::new() },
+        past: shards.clone().map(past).collect(),
+        shards: shards.len(),
         sinks,
-        shards,
         strategies: deciders(config),
         later: Arc::clone(names),
         declared: config.rule_set.declared().to_vec(),
-        ordered: shards > 1 && !live,
+        ordered: shards.len() > 1 && !live,
         live,
         ..EgressSpec::default()
     }

@@ -70,8 +70,8 @@ fn files_of(config: &Config) -> Vec<PathBuf> {
 
 impl RuleWatch {
     /// Watches the rule files of `config`, which was loaded a moment ago. `ran`, if an earlier run
-    /// is gone on with, has the rules that it ended with, and how often they had changed: where they
-    /// are others, every shard changes from those.
+    /// is gone on with, has the rules that it ended with, and how often they had changed: where
+    /// they are others, every shard changes from those.
     ///
     /// # Errors
     /// If the rules of an earlier run cannot be changed to these.

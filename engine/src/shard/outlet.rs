@@ -109,6 +109,13 @@ impl<O: ActionOut> Outlet<O> {
         }
     }
 
+    /// Pushes and waits for room.
+    pub(super) fn push_waiting(&mut self, record: &Record) {
+        if !wait_for_room(&mut self.out, record) {
+            self.dropped += u64::from(is_action(record));
+        }
+    }
+
     /// Moves on what waits, as far as there is room.
     #[inline]
     pub(super) fn retry(&mut self) {

@@ -1,15 +1,63 @@
 //! Engines that are killed in the middle and started again: what they decide in the end is what one
-//! that was never disturbed decides.
+//! that was never disturbed decides, and a receiver that drops what comes again has each action
+//! once.
+//!
+//! `CRASH_KILLS` says how often engines are killed, `CRASH_SEED` draws other moments.
 
+use std::env;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::soup::serve;
-use super::support::{Side, await_some, feed, free_group, generate, run, text};
+use super::support::{
+    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, run, text,
+};
 
-/// Bytes that the journal of shard 0 has in use, as far as a reader sees.
+/// The most kills of one stream of messages.
+const KILLS_MAX: u64 = 6;
+/// Messages of the stream, and how many come in a second: it leaves time to kill.
+const MESSAGES: u64 = 40_000;
+const PACE: [&str; 2] = ["--rate", "25000"];
+
+/// Rules that act often, so that there are actions on their way whenever an engine dies.
+const RULES: &str = "
+    CREATE ACTION print (symbol SYMBOL, notional DECIMAL(18,2), nth BIGINT);
+    CREATE RULE every_other ON book.order PARTITION BY symbol
+      WHEN kind = 'A' AND count(*) OVER (ROWS 99 PRECEDING) % 2 = 0
+      THEN print(symbol, price * qty, count(*) OVER (ROWS 99 PRECEDING));
+    CREATE RULE shaded WITH (mode = 'shadow') ON book.order PARTITION BY symbol
+      WHEN kind = 'E' THEN print(symbol, price * qty, 1);
+";
+
+/// Draws the moments at which engines are killed (splitmix64).
+struct Moments(u64);
+
+impl Moments {
+    fn new(salt: u64) -> Self {
+        let seed = env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1u64);
+        println!("CRASH_SEED={seed}");
+        Self(seed ^ salt << 48)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % bound
+    }
+}
+
+/// How often this test kills, in rounds of one stream each.
+fn rounds() -> impl Iterator<Item = u64> {
+    let kills = env::var("CRASH_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(3u64);
+    (0..kills.div_ceil(KILLS_MAX)).map(move |round| (kills - round * KILLS_MAX).min(KILLS_MAX))
+}
+
+/// Entries in the journal, as far as a reader sees.
 fn journal_entries(side: &Side) -> u64 {
     let journal = side.journal();
     let said = run(side.path(), &["journal", "inspect", "--json", text(&journal)]);
@@ -18,35 +66,72 @@ fn journal_entries(side: &Side) -> u64 {
     shards.iter().filter_map(|shard| shard["entries"].as_u64()).sum()
 }
 
-/// Whether a soup feed's messages come at a pace that leaves time to kill.
-const PACE: [&str; 2] = ["--rate", "30000"];
+/// A receiver that has each action once, and where it listens.
+fn receiver(dir: &Path) -> (Process, String) {
+    let out = dir.join("received.jsonl");
+    let args = ["actions", "receive", "--listen", "127.0.0.1:0", "--out", text(&out)];
+    let process = Process::spawn(dir, corelane(args));
+    let address = await_some("a receiver", || {
+        let said = process.stdout();
+        let said = said.strip_suffix('\n')?;
+        Some(said.strip_prefix("receiving actions at ")?.to_owned())
+    });
+    (process, address)
+}
 
-fn soup_feed(address: &str) -> String {
+fn acknowledging_sink(address: &str) -> String {
     format!(
-        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-         username = \"user\"\n"
+        "\n[[sink]]\nname = \"desk\"\ntype = \"tcp\"\naddress = \"{address}\"\nacknowledged = true\n"
     )
 }
 
-fn killed_and_resumed(dir: &Path, capture: &Path, engine: &str, reference: &Side) {
-    let (server, address) = serve(dir, capture, "127.0.0.1:0", &PACE).unwrap();
-    let side = Side::new(engine, &soup_feed(&address), "");
-    let mut seen = 0;
-    for step in [3_000, 1, 9_000] {
-        let run = side.start(&["--until-end"]);
-        await_some("entries", || (journal_entries(&side) >= seen + step).then_some(()));
-        run.signal(Signal::KILL);
-        run.wait();
-        fs::remove_file(side.path().join("ready")).unwrap();
-        seen = journal_entries(&side);
+/// A run that is killed at some moment: while it starts, recovers, or has come further. Not near
+/// the end of the stream, as it would then wait for another.
+fn start_and_kill(side: &Side, moments: &mut Moments) {
+    let seen = journal_entries(side);
+    if seen > MESSAGES {
+        return;
     }
-    let run = side.start(&["--until-end"]);
-    run.done();
+    let (early, step) = (moments.below(3) == 0, moments.below(MESSAGES / KILLS_MAX / 2));
+    let mut process = side.spawn(&["--until-end"]);
+    let late = Instant::now() + Duration::from_millis(moments.below(150));
+    await_some("the moment", || {
+        let past = if early { Instant::now() >= late } else { journal_entries(side) > seen + step };
+        assert!(!process.has_ended(), "it ends by itself: {}", process.stderr());
+        past.then_some(())
+    });
+    process.signal(Signal::KILL);
+    process.wait();
+    let _ = fs::remove_file(side.path().join("ready"));
+}
+
+/// What a receiver of actions has, in the order of their causes.
+fn sorted(side: &Side, file: &str) -> String {
+    let path = side.path().join(file);
+    super::support::must(side.path(), &["actions", "sort", text(&path)])
+}
+
+fn killed_and_resumed(
+    (capture, engine, rules): (&Path, &str, &str),
+    kills: u64,
+    moments: &mut Moments,
+) -> Side {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = serve(dir.path(), capture, "127.0.0.1:0", &PACE).unwrap();
+    let feed = format!(
+        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
+         username = \"user\"\n"
+    );
+    let (_receiver, desk) = receiver(dir.path());
+    let side = Side::new(engine, &feed, &(rules.to_owned() + &acknowledging_sink(&desk)));
+    (0..kills).for_each(|_| start_and_kill(&side, moments));
+    side.start(&["--until-end"]).done();
     server.done();
     let report = side.report();
-    assert!(report["recovered"]["records"].as_u64() >= Some(13_000), "{:#}", report["recovered"]);
-    side.assert_journal_closed();
-    side.assert_same_journal(reference);
+    assert_lossless(&report);
+    println!("{kills} kills: {}", report["recovered"]);
+    fs::rename(dir.path().join("received.jsonl"), side.path().join("received.jsonl")).unwrap();
+    side
 }
 
 #[test]
@@ -54,10 +139,22 @@ fn an_engine_that_is_killed_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "a.pcap", group, &[]);
+    let rules = dir.path().join("rules.sql");
+    fs::write(&rules, RULES).unwrap();
+    let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
     let pipelined = "topology = \"pipelined\"\nshards = 3\nbackend = \"socket\"";
-    for engine in ["backend = \"socket\"", pipelined] {
-        let reference = Side::new(engine, &feed("itch50", &[group]), "");
+    for (salt, engine) in ["backend = \"socket\"", pipelined].into_iter().enumerate() {
+        let reference = Side::new(engine, &feed("itch50", &[group]), &rules);
         reference.replay(&capture, "max");
-        killed_and_resumed(dir.path(), &capture, engine, &reference);
+        let expected = reference.sorted();
+        assert!(expected.lines().count() > 5_000, "{}", expected.lines().count());
+        let mut moments = Moments::new(salt as u64);
+        for kills in rounds() {
+            let side = killed_and_resumed((&capture, engine, &rules), kills, &mut moments);
+            side.assert_journal_closed();
+            side.assert_same_journal(&reference);
+            assert!(side.sorted() == expected, "the file of actions, {engine}");
+            assert!(sorted(&side, "received.jsonl") == expected, "at the receiver, {engine}");
+        }
     }
 }

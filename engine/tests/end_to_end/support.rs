@@ -71,6 +71,10 @@ impl Process {
         fs::read_to_string(&self.err).unwrap()
     }
 
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
+    }
+
     pub(crate) fn wait(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -204,14 +208,20 @@ impl Side {
         must(self.path(), &args);
     }
 
-    /// Starts a live run and waits until it receives; `Err` if it ended before that.
-    pub(crate) fn try_start(&self, args: &[&str]) -> Result<Process, Ended> {
+    /// Starts a live run.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Process {
         let ready = self.path().join("ready");
         let own = ["run", text(&self.config), "--ready-file", text(&ready)];
         // An end in case the test forgets one.
         let limit = ["--duration", "120s"];
         let args = own.into_iter().chain(limit).chain(args.iter().copied());
-        let mut process = Process::spawn(self.path(), corelane(args));
+        Process::spawn(self.path(), corelane(args))
+    }
+
+    /// Starts a live run and waits until it receives; `Err` if it ended before that.
+    pub(crate) fn try_start(&self, args: &[&str]) -> Result<Process, Ended> {
+        let ready = self.path().join("ready");
+        let mut process = self.spawn(args);
         let started = await_some("ready", || {
             let ended = process.has_ended();
             (ended || ready.exists()).then_some(!ended)

@@ -1,0 +1,188 @@
+//! Actions that a sink may not be rid of: found in the journal by what the sinks noted, and sent
+//! again under the same ids.
+//!
+//! ```text
+//! actions of a shard   a b c d e f g h          in the journal, oldest first
+//! sink one noted           ^ c                  gets d e f g h again
+//! sink two noted               ^ e              gets f g h again
+//!                          c d e f g h          what comes again, each sink passing over its own
+//! ```
+//!
+//! Invariant: an action comes again to every sink that has not noted it or a later one. A note that
+//! the journal does not bear out counts as none: rather twice under one id than never.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use corelane_feeds::record::{FLAG_SHADOW, Record};
+use corelane_strategies::action::ActionId;
+
+use crate::egress::Past;
+use crate::egress::confirm::{self, Confirmed};
+use crate::journal::{Entry, JournalReader, Kind};
+
+/// What the sinks of a shard noted, as far as it was met in the journal.
+pub(super) struct Notes {
+    sinks: Vec<Note>,
+    /// Actions met.
+    actions: u64,
+    last: Option<ActionId>,
+}
+
+struct Note {
+    sink: String,
+    confirmed: Option<Confirmed>,
+    /// The earlier run had no such sink: what happened then is none of its business.
+    is_new: bool,
+    /// How many actions were met before the confirmed one.
+    before: Option<u64>,
+}
+
+/// What is sent again.
+#[derive(Default)]
+pub struct Unconfirmed {
+    /// What sinks make of it.
+    pub past: Past,
+    /// Actions of the journal that come before.
+    skipped: u64,
+}
+
+impl Notes {
+    /// Reads what sinks noted in the folder of a shard.
+    pub(super) fn read<'a>(dir: &Path, sinks: impl Iterator<Item = &'a str>) -> io::Result<Self> {
+        let note = |sink: &str| {
+            let noted = confirm::read(&confirm::path(dir, sink))?;
+            let (confirmed, is_new) = (noted.flatten(), noted.is_none());
+            Ok(Note { sink: sink.to_owned(), confirmed, is_new, before: None })
+        };
+        let sinks = sinks.map(note).collect::<io::Result<_>>()?;
+        Ok(Self { sinks, actions: 0, last: None })
+    }
+
+    /// An action of the journal, in order.
+    pub(super) fn pass(&mut self, action: &Record) {
+        let Some(id) = sent_id(action) else { return };
+        for note in &mut self.sinks {
+            if note.confirmed.is_some_and(|confirmed| confirmed.id == id) {
+                note.before = Some(self.actions);
+            }
+        }
+        self.actions += 1;
+        self.last = Some(id);
+    }
+
+    /// The journal is over.
+    pub(super) fn finish(self) -> Unconfirmed {
+        let Some(last) = self.last else { return Unconfirmed::default() };
+        let mut unconfirmed = Unconfirmed { skipped: self.actions - 1, ..Unconfirmed::default() };
+        let mut is_due = false;
+        for note in self.sinks {
+            let (confirmed, before) = match (note.confirmed, note.before) {
+                // Its file may have had another owner until now.
+                _ if note.is_new => (Confirmed { id: last, bytes: u64::MAX }, self.actions - 1),
+                (Some(confirmed), Some(before)) => (confirmed, before),
+                _ => {
+                    (unconfirmed.skipped, is_due) = (0, true);
+                    continue;
+                }
+            };
+            is_due |= confirmed.id != last;
+            unconfirmed.skipped = unconfirmed.skipped.min(before);
+            unconfirmed.past.confirmed.insert(note.sink, confirmed);
+        }
+        unconfirmed.past.again = if is_due { self.actions - unconfirmed.skipped } else { 0 };
+        unconfirmed
+    }
+}
+
+impl Unconfirmed {
+    /// Gives every action that comes again to `send`, out of the journal of a shard.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn send_again(&self, dir: &Path, mut send: impl FnMut(&Record)) -> anyhow::Result<()> {
+        if self.past.again == 0 {
+            return Ok(());
+        }
+        let mut sent = 0;
+        let is_sent =
+            |entry: &Entry| entry.kind == Kind::Action && sent_id(entry.record()).is_some();
+        let mut skipped = 0;
+        for entry in JournalReader::open(dir)? {
+            let entry = entry.with_context(|| format!("journal {}", dir.display()))?;
+            if sent == self.past.again {
+                break;
+            }
+            if !is_sent(&entry) {
+                continue;
+            }
+            if skipped < self.skipped {
+                skipped += 1;
+                continue;
+            }
+            send(entry.record());
+            sent += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The id of an action that leaves; none of one that was decided in shadow.
+fn sent_id(action: &Record) -> Option<ActionId> {
+    if action.header.flags & FLAG_SHADOW != 0 { None } else { ActionId::of(action) }
+}
+
+#[cfg(test)]
+mod tests {
+    use corelane_feeds::record::{Stamp, View};
+    use corelane_feeds::units::Seq;
+    use corelane_strategies::action::Order;
+
+    use super::*;
+    use crate::egress::confirm::Confirmations;
+
+    /// The note of a sink, or that it has none yet.
+    enum Then {
+        New,
+        Nothing,
+        Upto(u64),
+    }
+
+    fn action(seq: u64) -> Order {
+        Order::new(Stamp { seq: Seq(seq), ..Stamp::default() }, b'B')
+    }
+
+    fn found(then: &[Then], actions: u64) -> (u64, u64, Vec<Option<u64>>) {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..then.len()).map(|n| format!("sink{n}")).collect();
+        for (name, then) in names.iter().zip(then) {
+            let known = match then {
+                Then::New => continue,
+                Then::Nothing => None,
+                Then::Upto(seq) => {
+                    let id = ActionId::of(action(*seq).as_record()).unwrap();
+                    Some(Confirmed { id, bytes: 0 })
+                }
+            };
+            Confirmations::create(&confirm::path(dir.path(), name), known).unwrap();
+        }
+        let mut notes = Notes::read(dir.path(), names.iter().map(String::as_str)).unwrap();
+        (1..=actions).for_each(|seq| notes.pass(action(seq).as_record()));
+        let found = notes.finish();
+        let known = names.iter().map(|name| Some(found.past.confirmed.get(name)?.id.seq.0));
+        (found.skipped, found.past.again, known.collect())
+    }
+
+    #[test]
+    fn what_the_slowest_sink_has_not_comes_again() {
+        use Then::{New, Nothing, Upto};
+        assert_eq!(found(&[Upto(3), Upto(5)], 8), (2, 6, vec![Some(3), Some(5)]));
+        assert_eq!(found(&[Upto(8), Upto(8)], 8).1, 0);
+        assert_eq!(found(&[Upto(8), New], 8), (7, 0, vec![Some(8), Some(8)]));
+        assert_eq!(found(&[Nothing, Upto(8)], 8), (0, 8, vec![None, Some(8)]));
+        assert_eq!(found(&[Upto(9)], 8), (0, 8, vec![None]), "not in the journal");
+        assert_eq!(found(&[Nothing, New], 0), (0, 0, vec![None, None]));
+        assert_eq!(found(&[], 8).1, 0);
+    }
+}
