@@ -197,12 +197,12 @@ impl Case {
                  `start = \"fresh\"` in [journal]"
             }
             Self::Missing => {
-                "put the segment back from a copy; or keep what lies before it with \
-                 `corelane journal repair`, or begin anew with `start = \"fresh\"` in [journal]"
+                "put the segment back from a copy, or begin anew with `start = \"fresh\"` in \
+                 [journal], which keeps the earlier journal under another name"
             }
             Self::Damaged => {
-                "put the segment back from a copy; or look with `corelane journal inspect` at what \
-                 lies before the damage, and keep that with `corelane journal repair`"
+                "put the segment back from a copy, or begin anew with `start = \"fresh\"` in \
+                 [journal]; `corelane journal inspect` shows what lies before the damage"
             }
             Self::OtherVersion => {
                 "use the version of the program that wrote it, or begin anew with \

@@ -4,8 +4,8 @@
 //! ```text
 //!            ┌── configuration and rules that ran ──┐
 //! journal ───┤                                      ├──> chains, as they were after the last entry
-//!            └── shard-000: inputs, actions ────────┤──> feeds, at the next message
-//!                                                   └──> actions that were decided and not journalled
+//!            └── shard-000: inputs, actions ────────┼──> feeds, at the next message
+//!                                                   └──> actions that are not in it yet
 //! ```
 //!
 //! Invariant: every action comes out byte for byte as it is in the journal, or the run does not
@@ -94,6 +94,10 @@ pub fn recover(config: &Config, registry: &Registry) -> anyhow::Result<Option<Re
         running.rule_set = last.config.rule_set.clone();
     }
     check_reload(&running, config)?;
+    // The rules that it began with may have changed while it ran.
+    let same = running.rule_set.fingerprint() == config.rule_set.fingerprint();
+    let configured = if same { Configured::Same } else { Configured::OtherRules };
+    let case = Case::of(&Findings { configured, ..found.findings });
     feeds.settle(&left);
     let torn_bytes = left.iter().map(|shard| match shard.end.map(|end| end.tail) {
         Some(Tail::Torn { bytes, .. }) => bytes,

@@ -145,8 +145,8 @@ impl Way<'_> {
         let cause = self.cause;
         Failure::bad_data(format!(
             "record {cause} does not lead to what it led to: entry {seq} has {then}, now comes \
-             {now}\n  this program decides otherwise than the one that wrote the journal: look with \
-             `corelane replay --journal`, and begin anew with `start = \"fresh\"` in [journal]"
+             {now}\n  this program decides otherwise than the one that wrote the journal: look \
+             with `corelane replay --journal`, and begin anew with `start = \"fresh\"` in [journal]"
         ))
         .into()
     }

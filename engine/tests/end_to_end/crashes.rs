@@ -81,7 +81,8 @@ fn receiver(dir: &Path) -> (Process, String) {
 
 fn acknowledging_sink(address: &str) -> String {
     format!(
-        "\n[[sink]]\nname = \"desk\"\ntype = \"tcp\"\naddress = \"{address}\"\nacknowledged = true\n"
+        "\n[[sink]]\nname = \"desk\"\ntype = \"tcp\"\naddress = \"{address}\"\n\
+         acknowledged = true\n"
     )
 }
 

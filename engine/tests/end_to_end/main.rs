@@ -6,6 +6,7 @@ mod cases;
 mod crashes;
 mod endings;
 mod lines;
+mod recovery;
 mod refusals;
 mod rerun;
 mod rules;
