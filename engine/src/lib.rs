@@ -9,6 +9,7 @@ pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod egress;
 pub mod generate;
 pub mod inspect;

@@ -4,6 +4,7 @@
 //! [`exit`].
 
 pub mod check;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod list;
@@ -52,6 +53,8 @@ enum Command {
     Actions(crate::egress::cli::ActionsCommand),
     /// Alerts found against episodes planted
     Score(score::ScoreArgs),
+    /// Look at this host and say what to change, and why
+    Doctor(doctor::DoctorArgs),
     /// What this program knows
     List(list::ListArgs),
 }
@@ -86,6 +89,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Journal(command) => crate::journal::cli::run(&command, &mut out),
         Command::Actions(command) => crate::egress::cli::run(&command, &mut out),
         Command::Score(args) => score::run(&args, &mut out),
+        Command::Doctor(args) => doctor::run(&args, registry, &mut out),
         Command::List(args) => list::run(&args, registry, &mut out),
     }
 }

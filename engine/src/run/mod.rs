@@ -11,6 +11,7 @@
 mod any_feed;
 mod collect;
 mod intake;
+mod notify;
 pub mod plan;
 mod reload;
 mod router;

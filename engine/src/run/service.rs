@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use corelane_strategies::registry::Registry;
 
+use super::notify::Notifier;
 use super::plan;
 use super::reload::{Names, RuleWatch};
 use super::router::Router;
@@ -120,9 +121,13 @@ pub fn execute(
     let started = start(&mut setup, source, &mut threads);
     let started = started.and_then(|count| await_ready(&readiness, count));
     let started = started.and_then(|choices| say_ready(choices, options));
+    let mut notifier = Notifier::from_env();
     let begun = Instant::now();
-    let logged =
-        started.as_ref().map_or(Ok(()), |_| supervise(&mut setup, &threads, options, &stop));
+    let logged = started.as_ref().map_or(Ok(()), |_| {
+        notifier.ready();
+        supervise(&mut setup, &threads, options, &stop, &mut notifier)
+    });
+    notifier.stopping();
     // Whatever happened, the threads end in order: journals get closed.
     stop.store(true, Ordering::Relaxed);
     let ended = end(threads, &setup);
@@ -390,6 +395,7 @@ fn supervise(
     threads: &Threads,
     options: &RunOptions,
     stop: &AtomicBool,
+    notifier: &mut Notifier,
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
     let clock = Clock::new();
@@ -408,6 +414,7 @@ fn supervise(
         if let Some(rules) = &mut setup.rules {
             rules.poll();
         }
+        notifier.alive();
         thread::sleep(LOOK_UP);
     }
 }
