@@ -10,12 +10,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::soup::serve;
 use super::support::{
-    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, run, text,
+    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, must, run,
+    text,
 };
 
+/// The flag of an action that was decided in shadow.
+const SHADOW: u64 = corelane_feeds::record::FLAG_SHADOW as u64;
 /// The most kills of one stream of messages.
 const KILLS_MAX: u64 = 6;
 /// Messages of the stream, and how many come in a second: it leaves time to kill.
@@ -30,6 +34,15 @@ const RULES: &str = "
       THEN print(symbol, price * qty, count(*) OVER (ROWS 99 PRECEDING));
     CREATE RULE shaded WITH (mode = 'shadow') ON book.order PARTITION BY symbol
       WHEN kind = 'E' THEN print(symbol, price * qty, 1);
+";
+
+/// The same with an action whose layout `journal inspect` knows.
+const ALERTS: &str = "
+    INSERT INTO alert (kind, symbol, price, count)
+    SELECT 'other', symbol, price, count(*) OVER last
+    FROM book.order WHERE kind = 'A'
+    WINDOW last AS (PARTITION BY symbol ROWS 99 PRECEDING)
+    QUALIFY count(*) OVER last % 2 = 0;
 ";
 
 /// Draws the moments at which engines are killed (splitmix64).
@@ -94,10 +107,17 @@ fn start_and_kill(side: &Side, moments: &mut Moments) {
         return;
     }
     let (early, step) = (moments.below(3) == 0, moments.below(MESSAGES / KILLS_MAX / 2));
-    let mut process = side.spawn(&["--until-end"]);
+    let process = side.spawn(&["--until-end"]);
     let late = Instant::now() + Duration::from_millis(moments.below(150));
+    kill_when(side, process, || {
+        if early { Instant::now() >= late } else { journal_entries(side) > seen + step }
+    });
+}
+
+/// Kills a run at a moment before which it must not end.
+fn kill_when(side: &Side, mut process: Process, mut is_now: impl FnMut() -> bool) {
     await_some("the moment", || {
-        let past = if early { Instant::now() >= late } else { journal_entries(side) > seen + step };
+        let past = is_now();
         assert!(!process.has_ended(), "it ends by itself: {}", process.stderr());
         past.then_some(())
     });
@@ -109,7 +129,7 @@ fn start_and_kill(side: &Side, moments: &mut Moments) {
 /// What a receiver of actions has, in the order of their causes.
 fn sorted(side: &Side, file: &str) -> String {
     let path = side.path().join(file);
-    super::support::must(side.path(), &["actions", "sort", text(&path)])
+    must(side.path(), &["actions", "sort", text(&path)])
 }
 
 fn killed_and_resumed(
@@ -157,5 +177,67 @@ fn an_engine_that_is_killed_goes_on_where_it_was() {
             assert!(side.sorted() == expected, "the file of actions, {engine}");
             assert!(sorted(&side, "received.jsonl") == expected, "at the receiver, {engine}");
         }
+    }
+}
+
+/// Ids of the actions in a journal that are not in shadow, in order.
+fn journalled_ids(side: &Side) -> Vec<String> {
+    let journal = side.journal();
+    let args = ["journal", "inspect", "--entries", "1000000", text(&journal)];
+    let said = must(side.path(), &args);
+    let entries = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let actions = entries.filter(|entry| entry["kind"] == "action");
+    let actions = actions.map(|entry| entry["record"].clone());
+    let sent = actions.filter(|action| action["flags"].as_u64().unwrap() & SHADOW == 0);
+    let id = |action: Value| {
+        let [feed, session, seq, rule, ordinal] = ["feed", "session", "seq", "rule", "ordinal"]
+            .map(|name| action[name].as_u64().unwrap());
+        format!("{feed}-{session:08x}-{seq}-{rule}-{ordinal}")
+    };
+    sent.map(id).collect()
+}
+
+/// Nobody sends a multicast datagram again: what came while the engine was down is a gap. But what
+/// is in the journal was decided, and arrived, once.
+#[test]
+fn what_was_journalled_of_multicast_arrives_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = free_group();
+    let capture = generate(dir.path(), "a.pcap", group, &[]);
+    let rules = dir.path().join("rules.sql");
+    fs::write(&rules, ALERTS).unwrap();
+    let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
+    let mut moments = Moments::new(7);
+    for kills in rounds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_receiver, desk) = receiver(dir.path());
+        let more = rules.clone() + &acknowledging_sink(&desk);
+        let side = Side::new("backend = \"socket\"", &feed("itch50", &[group]), &more);
+        let (pcap, to) = (text(&capture).to_owned(), group.to_string());
+        let publish = ["publish", "--pcap", &pcap, "--to", &to, "--rate", "20000"];
+        let publisher = Process::spawn(dir.path(), corelane(publish));
+        for _ in 0..kills {
+            let late = Instant::now() + Duration::from_millis(moments.below(300));
+            kill_when(&side, side.spawn(&[]), || Instant::now() >= late);
+        }
+        let last = side.start(&[]);
+        publisher.done();
+        last.signal(Signal::TERM);
+        last.done();
+
+        side.assert_journal_closed();
+        must(side.path(), &["replay", "--journal", text(&side.journal())]);
+        let mut expected = journalled_ids(&side);
+        let received = fs::read_to_string(dir.path().join("received.jsonl")).unwrap();
+        let ids = |lines: &str| {
+            let ids = lines.lines().map(|line| line.split('"').nth(3).unwrap().to_owned());
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&side.actions()), expected, "the file has each once, in order");
+        let mut received = ids(&received);
+        expected.sort();
+        received.sort();
+        assert_eq!(received, expected, "the receiver has each once");
+        println!("{kills} kills: {} actions", expected.len());
     }
 }
