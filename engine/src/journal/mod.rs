@@ -209,8 +209,11 @@ pub fn shard_dirs(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(found)
 }
 
-/// Deletes a run's journal: its segments and shard folders, and nothing else. A directory that does
-/// not exist is no error.
+/// What lies beside the segments of a shard: notes of sinks, torn ends, a segment not yet in place.
+const BESIDE: [&str; 3] = ["confirmed", "torn-", "segment.new"];
+
+/// Deletes a run's journal: its shard folders with their segments and what the engine keeps beside
+/// them, and nothing else. A directory that does not exist is no error.
 ///
 /// # Errors
 /// If something cannot be deleted.
@@ -222,8 +225,14 @@ pub fn remove(dir: &Path) -> Result<(), JournalError> {
         Err(error) => return Err(error),
     };
     for shard in shards {
-        for (_, path) in segments(&shard)? {
-            std::fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+        for entry in std::fs::read_dir(&shard).map_err(JournalError::io("list", &shard))? {
+            let path = entry.map_err(JournalError::io("list", &shard))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+            let is_ours =
+                name.ends_with(SEGMENT_SUFFIX) || BESIDE.iter().any(|b| name.starts_with(b));
+            if is_ours {
+                std::fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+            }
         }
         if shard != dir {
             std::fs::remove_dir(&shard).map_err(JournalError::io("delete", &shard))?;

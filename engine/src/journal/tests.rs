@@ -157,6 +157,9 @@ fn a_journal_is_never_overwritten_and_removed_only_as_a_whole() {
     let again = JournalWriter::create(&config(dir.path()));
     assert!(matches!(again, Err(JournalError::Exists(_))));
     fs::write(dir.path().join("mine"), "kept").unwrap();
+    for beside in ["confirmed-desk", "torn-0000000000-128", "segment.new"] {
+        fs::write(shard_dir(dir.path(), 0).join(beside), "gone").unwrap();
+    }
     assert_eq!(shard_dirs(dir.path()).unwrap(), [shard_dir(dir.path(), 0)]);
     remove(dir.path()).unwrap();
     remove(dir.path()).unwrap();
