@@ -36,6 +36,8 @@ use crate::shard::{Shard, ShardEnd};
 
 /// The interval of histograms and of the interval log.
 const LATENCY_INTERVAL: Duration = Duration::from_secs(1);
+/// A file in the folder of a journal that a replay wrote.
+const REPLAYED: &str = "replayed";
 /// How often the service thread looks up.
 const LOOK_UP: Duration = Duration::from_millis(10);
 /// What sinks get at the end for what still waits.
@@ -165,7 +167,9 @@ fn open_journal(
     }
     let dir = &config.journal.dir;
     let mut lock = DirLock::take(dir)?;
-    if live && config.journal.start == Start::Recover {
+    let replayed = dir.join(REPLAYED);
+    // What a replay decided is no past of a live run, which may be about to receive the same.
+    if live && config.journal.start == Start::Recover && !replayed.exists() {
         let recovery = recover::recover(config, registry)?;
         if let Some(recovery) = recovery {
             eprintln!("corelane: {}", recovery.report);
@@ -176,6 +180,9 @@ fn open_journal(
         lock = DirLock::take(dir)?;
     }
     decided::save(dir, config)?;
+    if !live {
+        fs::write(&replayed, "").with_context(|| format!("cannot make {}", replayed.display()))?;
+    }
     Ok((Some(lock), None))
 }
 

@@ -18,6 +18,8 @@ fn ended_run(rules: &str) -> (Side, PathBuf) {
     let capture = generate(dir.path(), "a.pcap", group, &size);
     let side = Side::new("", &feed("itch50", &[group]), rules);
     side.replay(&capture, "max");
+    // As if it had been live.
+    fs::remove_file(side.journal().join("replayed")).unwrap();
     let segment = side.journal().join("shard-000/0000000000.segment");
     assert!(segment.exists());
     (side, segment)
@@ -53,6 +55,16 @@ fn a_closed_journal_is_gone_on_with_again_and_again() {
         assert_goes_on(&side, "closed");
     }
     assert!(must(side.path(), &["replay", "--journal", text(&side.journal())]).contains("same"));
+}
+
+#[test]
+fn a_live_run_does_not_go_on_from_a_replay() {
+    let (side, _) = ended_run("");
+    fs::write(side.journal().join("replayed"), "").unwrap();
+    assert!(go_on(&side).status.success());
+    assert!(side.report()["recovered"].is_null());
+    // But from a live run, which came after it.
+    assert_goes_on(&side, "closed");
 }
 
 #[test]
