@@ -6,6 +6,7 @@
 pub mod affinity;
 pub mod buf_ring;
 pub mod crc;
+pub mod disk;
 pub mod ethtool;
 #[cfg(feature = "glommio")]
 pub mod glommio;

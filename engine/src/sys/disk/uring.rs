@@ -1,0 +1,183 @@
+//! Durable files through io_uring, on a glommio executor of the calling thread: written past the
+//! page cache (O_DIRECT) where place and length are whole blocks, then synced by fdatasync.
+//!
+//! Invariant: every call returns when the kernel has done it: nothing is left to the executor
+//! between two of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use glommio::io::{DmaFile, OpenOptions};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+use super::{BLOCK_BYTES, Disk, DiskFile, PlainDisk};
+
+/// Memory that is registered with the ring, within what may be locked by default.
+const IO_BYTES: usize = 1 << 20;
+/// Writes on their way at once: one.
+const RING_DEPTH: usize = 8;
+/// The most bytes of one write.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// The system's files by io_uring. Belongs to the thread that made it.
+pub struct UringDisk {
+    executor: Rc<LocalExecutor>,
+}
+
+impl UringDisk {
+    /// An executor on the calling thread, kept to a CPU if one is named.
+    ///
+    /// # Errors
+    /// If io_uring is refused, or too little memory may be locked.
+    pub fn new(cpu: Option<usize>) -> io::Result<Self> {
+        let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let builder = LocalExecutorBuilder::new(placement).name("durable");
+        let builder = builder.io_memory(IO_BYTES).ring_depth(RING_DEPTH);
+        let executor = builder.make().map_err(io::Error::from)?;
+        Ok(Self { executor: Rc::new(executor) })
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let plain = PlainDisk.open(path)?;
+        let opened = self.executor.run(async {
+            OpenOptions::new().read(true).write(true).dma_open(path).await.map_err(io::Error::from)
+        });
+        let (executor, path) = (Rc::clone(&self.executor), path.to_owned());
+        Ok(Box::new(UringFile { executor, direct: Some(opened?), plain, path }))
+    }
+}
+
+impl std::fmt::Debug for UringDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UringDisk")
+    }
+}
+
+impl Disk for UringDisk {
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        PlainDisk.make_dir(dir)
+    }
+
+    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        drop(PlainDisk.create(path, bytes)?);
+        self.open_direct(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open_direct(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        PlainDisk.read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        PlainDisk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        PlainDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        PlainDisk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        PlainDisk.sync_dir(dir)
+    }
+
+    fn describe(&self) -> String {
+        "io_uring, past the page cache, and fdatasync".to_owned()
+    }
+}
+
+struct UringFile {
+    executor: Rc<LocalExecutor>,
+    /// Until it is dropped.
+    direct: Option<DmaFile>,
+    /// For what is no whole block.
+    plain: Box<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for UringFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UringFile({})", self.path.display())
+    }
+}
+
+/// Writes whole blocks and returns how many bytes of them.
+async fn write(file: &DmaFile, at: u64, bytes: &[u8]) -> io::Result<usize> {
+    let mut buffer = file.alloc_dma_buffer(bytes.len());
+    buffer.as_bytes_mut().copy_from_slice(bytes);
+    Ok(file.write_at(buffer, at).await?)
+}
+
+impl DiskFile for UringFile {
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let is_whole =
+            at.is_multiple_of(BLOCK_BYTES) && (bytes.len() as u64).is_multiple_of(BLOCK_BYTES);
+        let Some(direct) = self.direct.as_ref().filter(|_| is_whole) else {
+            return self.plain.write_at(at, bytes);
+        };
+        let mut at = at;
+        for piece in bytes.chunks(PIECE_BYTES) {
+            let written = self.executor.run(write(direct, at, piece))?;
+            if written < piece.len() {
+                // What is in the way is told by a plain write.
+                self.plain.write_at(at + written as u64, &piece[written..])?;
+            }
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) => Ok(self.executor.run(direct.fdatasync())?),
+            None => self.plain.sync(),
+        }
+    }
+
+    fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        self.plain.set_len(bytes)
+    }
+}
+
+impl Drop for UringFile {
+    fn drop(&mut self) {
+        if let Some(direct) = self.direct.take() {
+            // By hand: glommio complains of files that are not closed. What matters is synced.
+            let _ = self.executor.run(direct.close());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_and_pieces_of_blocks_are_written_side_by_side() {
+        let dir = tempfile::tempdir().unwrap();
+        let Ok(disk) = UringDisk::new(None) else {
+            println!("skipped: io_uring is refused here");
+            return;
+        };
+        let path = dir.path().join("segment");
+        let mut file = disk.create(&path, 4 << 20).unwrap();
+        let bytes: Vec<u8> = (0..PIECE_BYTES + 8192).map(|i| (i / 7) as u8).collect();
+        file.write_at(4096, &bytes).unwrap();
+        file.write_at(5, b"within").unwrap();
+        file.sync().unwrap();
+        let read = disk.read(&path).unwrap();
+        assert!(read[4096..4096 + bytes.len()] == bytes && &read[5..11] == b"within");
+        assert!(read.len() == 4 << 20 && read[4096 + bytes.len()..].iter().all(|&b| b == 0));
+        file.set_len(8192).unwrap();
+        drop(file);
+        disk.open(&path).unwrap().write_at(4096, &[1; 4096]).unwrap();
+        assert_eq!(disk.read(&path).unwrap()[4096..], [1; 4096]);
+    }
+}
