@@ -12,7 +12,7 @@ CREATE ACTION hold (account)
 ----
 CREATE ACTION hold (account BIGNT)
 ----
-CREATE ACTION hold (reason VARCHAR(65))
+CREATE ACTION hold (reason VARCHAR(129))
 ----
 CREATE ACTION hold (amount DECIMAL(19,2))
 ----
@@ -192,7 +192,7 @@ CREATE STREAM payments (id BIGINT UNSIGNED NOT)
 ----
 CREATE STREAM payments (id DOUBLE UNSIGNED)
 ----
-CREATE STREAM payments (id BIGNT, seq BIGINT, _x INT, id INT, name VARCHAR(65), amount DECIMAL(2,3))
+CREATE STREAM payments (id BIGNT, seq BIGINT, _x INT, id INT, name VARCHAR(129), amount DECIMAL(2,3))
 ----
 CREATE STREAM payments (id BIGINT, ts BIGINT)
   WITH (key = 'idd', time = 'ts', lateness = 'soon', format = 'xml', time_unit = 'm', watermark = '2s')
@@ -419,3 +419,60 @@ INSERT INTO go SELECT qty FROM itch.trade WITH (emit = 'change')
 CREATE RULE r WITH (lateness = '1s') ON itch.trade WHEN TRUE THEN go(1)
 ----
 CREATE RULE r WITH (name = 's') ON itch.trade WHEN TRUE THEN go(1)
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t ASOF JOIN itch.add_order o
+MATCH_CONDITION (t.ts_event <= o.ts_event) ON t.symbol = o.symbol
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t ASOF JOIN itch.add_order o
+MATCH_CONDITION (t.price >= o.price) ON t.symbol = o.symbol
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t ASOF JOIN itch.add_order o
+MATCH_CONDITION (t.ts_event = o.ts_event) ON t.symbol = o.symbol
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t ASOF JOIN itch.add_order o ON t.symbol = o.symbol
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t LEFT ASOF JOIN itch.add_order o
+MATCH_CONDITION (t.ts_event >= o.ts_event) ON t.symbol = o.symbol AND o.qty > t.qty
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t ASOF JOIN itch.add_order o
+MATCH_CONDITION (t.ts_event >= o.ts_event) ON t.symbol = o.symbol AND o.ts_event <= t.ts_event - INTERVAL '1' SECOND
+----
+CREATE RULE r ON itch.trade t ASOF JOIN itch.add_order o ON t.symbol = o.symbol WHEN TRUE THEN go(1)
+----
+CREATE RULE r ON itch.trade t ASOF itch.add_order o WHEN TRUE THEN go(1)
+----
+INSERT INTO go SELECT qty FROM itch.trade WITH (delay = '1s', every = '1s')
+----
+INSERT INTO go SELECT qty FROM itch.trade WITH (offset = '1s')
+----
+INSERT INTO go SELECT qty FROM itch.trade WITH (delay = 'soon')
+----
+INSERT INTO go SELECT count(*) OVER (ROWS 9 PRECEDING) FROM itch.trade WITH (every = '1s')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND) WITH (every = '1s')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol WITH (every = '1s', emit = 'change')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY symbol WITH (delay = '1s')
+----
+INSERT INTO go SELECT t.qty FROM itch.trade t JOIN itch.add_order o ON t.ts_event = o.ts_event WITH (every = '1s')
+----
+CREATE RULE r WITH (delay = '1s') ON itch.trade WHEN TRUE THEN go(1)
+----
+INSERT INTO go SELECT length(lower(qty)) FROM itch.trade
+----
+INSERT INTO go SELECT length(to_char(ts_event)) FROM itch.trade
+----
+INSERT INTO go SELECT length(to_char(ts_event, symbol)) FROM itch.trade
+----
+INSERT INTO go SELECT length(split_part(symbol, '/')) FROM itch.trade
+----
+INSERT INTO go SELECT length(symbol || qty) FROM itch.trade
+----
+INSERT INTO go SELECT abs(qty) FILTER (WHERE qty > 1) FROM itch.trade
+----
+INSERT INTO go SELECT last_value(qty) FILTER (WHERE qty > 1) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+----
+INSERT INTO go SELECT count(*) FILTER (WHERE qty) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
+----
+CREATE STREAM s (t VARCHAR(129))

@@ -85,6 +85,8 @@ pub(super) struct JoinClause {
     pub(super) alias: Option<Name>,
     /// `LATEST ... PER (columns)`: a later row replaces an earlier one with the same of these.
     pub(super) per: Option<Vec<Expr>>,
+    /// `ASOF ... MATCH_CONDITION (...)`: which row is the closest.
+    pub(super) closest: Option<Expr>,
     /// `ON`.
     pub(super) on: Expr,
     /// `WITHIN`: how far apart in time rows may be.

@@ -141,9 +141,22 @@ pub(super) struct Catalog {
     tables: Vec<Arc<Table>>,
     /// Streams of late records that were asked for.
     late: Vec<Stream>,
+    /// Columns of views that are a fixed time from the record's, which is the column and so much.
+    bounds: Vec<(StreamId, usize, i64)>,
 }
 
 impl Catalog {
+    /// A column of a view, by its offset, is so much before the record's event time.
+    pub(super) fn set_bound(&mut self, view: StreamId, offset: usize, ns: i64) {
+        self.bounds.push((view, offset, ns));
+    }
+
+    /// How much before the event time of its record a column always is.
+    pub(super) fn bound(&self, view: StreamId, offset: usize) -> Option<i64> {
+        let known = self.bounds.iter().find(|bound| (bound.0, bound.1) == (view, offset));
+        known.map(|(_, _, ns)| *ns)
+    }
+
     /// The actions that rule files declared.
     #[must_use]
     pub(super) fn declared(&self) -> &[&'static Schema] {
@@ -314,7 +327,7 @@ fn field(name: &'static str, sql: SqlType, offset: usize) -> Field {
 fn refuse_type(name: &Name, diagnostics: &mut Diagnostics) {
     if TYPES.iter().any(|known| known.eq_ignore_ascii_case(&name.text)) {
         let title = format!("`{}` with other arguments than it takes", name.text);
-        let label = "CHAR and VARCHAR take 1 to 64, DECIMAL 1 to 18 and a scale up to that; \
+        let label = "CHAR and VARCHAR take 1 to 128, DECIMAL 1 to 18 and a scale up to that; \
                      UNSIGNED is for integers";
         diagnostics.push(name.span.clone(), title, label);
         return;
@@ -370,7 +383,7 @@ fn read_type(column: &ColumnDef) -> Option<SqlType> {
         ("DECIMAL" | "NUMERIC", [1..=18]) => SqlType::Decimal(0),
         ("PRICE", []) => SqlType::Price,
         ("TIMESTAMP", [] | [9]) => SqlType::Timestamp,
-        ("CHAR" | "VARCHAR", [n @ 1..=64]) => SqlType::Char(narrow(*n)?),
+        ("CHAR" | "VARCHAR", [n @ 1..=128]) => SqlType::Char(narrow(*n)?),
         ("CHAR", []) => SqlType::Char(1),
         ("SYMBOL", []) => SqlType::Char(SYMBOL_BYTES),
         _ => return None,

@@ -10,6 +10,7 @@ use std::any::Any;
 
 use corelane_feeds::record::{Record, RecordBuf, StreamId};
 use corelane_feeds::streams::sys::{EndOfSession, RuleChange};
+use corelane_feeds::units::Nanos;
 use zerocopy::IntoBytes;
 
 use routes::{Reader, Routes, Share, read_as};
@@ -135,6 +136,9 @@ pub struct Rules {
     pool: Pool,
     shared: Shared,
     time: Time,
+    /// Streams of which others are made at once, by the rule of a number, and what was said of
+    /// those last.
+    passed_on: Vec<(StreamId, StreamId, u16, Nanos)>,
     metering: Metering,
     stopped: Stopped,
     is_stopped: bool,
@@ -163,9 +167,16 @@ impl Rules {
     fn made(set: &RuleSet, share: Option<Share>) -> Self {
         let pool = Pool::new(&set.pool);
         let timed = set.rules.iter().filter(|rule| rule.kind.is_timed());
-        let timed = timed.flat_map(|rule| &rule.reads);
-        let timed = timed.map(|stream| (*stream, set.lateness(*stream))).collect();
-        let time = Time::new(timed, &set.made());
+        let mut timed: Vec<StreamId> = timed.flat_map(|rule| &rule.reads).copied().collect();
+        let flows = set.flows();
+        timed.sort_unstable();
+        timed.dedup();
+        let timed = flows.needed(&timed);
+        let timed = timed.into_iter().map(|stream| (stream, set.lateness(stream))).collect();
+        let time = Time::new(timed, &set.made(), &flows);
+        let told = time.told().collect();
+        let passed_on = flows.passed_on.iter();
+        let passed_on = passed_on.map(|(from, to, rule)| (*from, *to, *rule, Nanos(0))).collect();
         // The end of a session says of its feed how far it came, to every shard.
         let ends = rules_wait(set).then_some(EndOfSession::STREAM);
         let changes = [RuleChange::STREAM].into_iter().chain(ends);
@@ -179,7 +190,8 @@ impl Rules {
             share,
             homes: u64::MAX,
             pool,
-            shared: Shared::new(!set.made().is_empty(), &set.streams()),
+            shared: Shared::new(!set.made().is_empty(), &set.streams(), told),
+            passed_on,
             time,
             metering: Metering::default(),
             stopped: Stopped::default(),
@@ -222,6 +234,17 @@ impl Rules {
         }
     }
 
+    /// What is known of streams is said of those that are made of them, behind what is on its way.
+    fn pass_on(&mut self) {
+        for (from, to, rule, said) in &mut self.passed_on {
+            let now = self.time.watermark(*from).unwrap_or_default();
+            if now > *said {
+                *said = now;
+                self.shared.punctuate(*to, *rule, now);
+            }
+        }
+    }
+
     /// A record is at hand: shows it to the windows, and to the rules that it can matter to.
     #[inline]
     fn take(&mut self, record: &Record, outbox: &mut Outbox) {
@@ -229,6 +252,9 @@ impl Rules {
             return self.change(change);
         }
         self.time.observe(&record.header);
+        if !self.passed_on.is_empty() {
+            self.pass_on();
+        }
         self.shared.is_late_told = false;
         self.metering.next();
         let Some(route) = self.routes.of(read_as(record)) else { return };

@@ -93,6 +93,107 @@ pub(super) enum Call {
     Length,
 }
 
+/// Bytes of a text in a column, and of one that is made.
+pub(super) const TEXT_MAX: u8 = 128;
+
+/// A function that makes a text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum TextCall {
+    /// `lower(text)`
+    Lower,
+    /// `upper(text)`
+    Upper,
+    /// `a || b`
+    Concat,
+    /// `replace(text, what, by)`
+    Replace,
+    /// `split_part(text, by, n)`
+    SplitPart,
+    /// `substring(text, from, length)`
+    Substring,
+    /// `to_char(time, format)`
+    ToChar(Vec<TimePart>),
+}
+
+impl TextCall {
+    /// How many values it takes.
+    pub(super) const fn args(&self) -> usize {
+        match self {
+            Self::Lower | Self::Upper | Self::ToChar(_) => 1,
+            Self::Concat => 2,
+            Self::Replace | Self::SplitPart | Self::Substring => 3,
+        }
+    }
+}
+
+/// A part of a time that is written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum TimePart {
+    /// `YYYY`
+    Year,
+    /// `MM`
+    Month,
+    /// `DD`
+    Day,
+    /// `HH24`
+    Hour24,
+    /// `HH12`, `HH`
+    Hour12,
+    /// `MI`
+    Minute,
+    /// `SS`
+    Second,
+    /// `MS`, `US`, `NS`: 3, 6 or 9 digits.
+    Fraction(u8),
+    /// Anything else.
+    Text(String),
+}
+
+impl TimePart {
+    /// The parts of a format; `None` if what it writes is too long.
+    pub(super) fn read(format: &str) -> Option<Vec<Self>> {
+        const KNOWN: [(&str, TimePart); 11] = [
+            ("YYYY", TimePart::Year),
+            ("MM", TimePart::Month),
+            ("DD", TimePart::Day),
+            ("HH24", TimePart::Hour24),
+            ("HH12", TimePart::Hour12),
+            ("HH", TimePart::Hour12),
+            ("MI", TimePart::Minute),
+            ("SS", TimePart::Second),
+            ("MS", TimePart::Fraction(3)),
+            ("US", TimePart::Fraction(6)),
+            ("NS", TimePart::Fraction(9)),
+        ];
+        let mut parts = Vec::new();
+        let mut rest = format;
+        while let Some(first) = rest.chars().next() {
+            let starts = |name: &str| {
+                rest.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+            };
+            let known = KNOWN.iter().find(|(name, _)| starts(name));
+            let (part, len) = match known {
+                Some((name, part)) => (part.clone(), name.len()),
+                None => (Self::Text(first.to_string()), first.len_utf8()),
+            };
+            parts.push(part);
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        (Self::bytes(&parts) <= usize::from(TEXT_MAX)).then_some(parts)
+    }
+
+    /// Bytes that they write.
+    pub(super) fn bytes(parts: &[Self]) -> usize {
+        let bytes = |part: &Self| match part {
+            Self::Year => 4,
+            Self::Fraction(digits) => usize::from(*digits),
+            Self::Text(text) => text.len(),
+            _ => 2,
+        };
+        parts.iter().map(bytes).sum()
+    }
+}
+
 /// What an expression is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
@@ -135,6 +236,8 @@ pub(super) enum Node {
     Coalesce(Vec<Typed>),
     /// A function.
     Call(Call, Vec<Typed>),
+    /// A function that makes a text.
+    TextCall(TextCall, Vec<Typed>),
     /// A function that Rust brought.
     Scalar(Scalar, Vec<Typed>),
     /// Whether a value is a table's key.
@@ -174,7 +277,10 @@ impl Typed {
                 let branches = branches.iter().flat_map(|(when, then)| [when, then]);
                 branches.chain(otherwise.as_deref()).collect()
             }
-            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => all.iter().collect(),
+            Node::Coalesce(all)
+            | Node::Call(_, all)
+            | Node::TextCall(_, all)
+            | Node::Scalar(_, all) => all.iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -197,9 +303,10 @@ impl Typed {
                 let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
                 branches.chain(otherwise.as_deref_mut()).collect()
             }
-            Node::Coalesce(all) | Node::Call(_, all) | Node::Scalar(_, all) => {
-                all.iter_mut().collect()
-            }
+            Node::Coalesce(all)
+            | Node::Call(_, all)
+            | Node::TextCall(_, all)
+            | Node::Scalar(_, all) => all.iter_mut().collect(),
             _ => Vec::new(),
         }
     }

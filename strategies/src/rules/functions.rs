@@ -12,18 +12,22 @@ use sqlparser::ast::{
     FunctionArguments,
 };
 
-use super::expr::{Call, Node, Typed};
+use super::expr::{Call, Node, TextCall, Typed};
 use super::resolve::{Noted, Resolver};
 use super::types::Type;
 use super::window::{Frame, Function};
 use crate::diagnostics::nearest;
 
 /// What a name calls.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 enum Meaning {
     Scalar(Call),
     Coalesce,
     NullIf,
+    /// It makes a text.
+    Text(TextCall),
+    /// It writes a time.
+    ToChar,
     /// It looks at the rows of a match.
     Pattern,
     /// An aggregate, with so many values of the row.
@@ -48,7 +52,7 @@ struct Constants {
 }
 
 /// One function.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct FunctionDoc {
     /// Its name.
     pub name: &'static str,
@@ -84,6 +88,20 @@ functions! {
         => Meaning::Scalar(Call::Least);
     "length", "length(text) -> BIGINT", "Bytes of a text without its trailing blanks."
         => Meaning::Scalar(Call::Length);
+    "lower", "lower(text)", "The text with A to Z made small." => Meaning::Text(TextCall::Lower);
+    "upper", "upper(text)", "The text with a to z made capitals."
+        => Meaning::Text(TextCall::Upper);
+    "replace", "replace(text, what, by)", "The text with every `what` replaced."
+        => Meaning::Text(TextCall::Replace);
+    "split_part", "split_part(text, by, n)",
+        "The n-th of the parts between `by`, from 1, from the end if negative; empty if none."
+        => Meaning::Text(TextCall::SplitPart);
+    "substring", "substring(text FROM n FOR m), substring(text, n, m)",
+        "So many bytes from the n-th on, the first being 1."
+        => Meaning::Text(TextCall::Substring);
+    "to_char", "to_char(time, format)",
+        "The time in UTC: YYYY, MM, DD, HH24, HH12, MI, SS, MS, US and NS are filled in."
+        => Meaning::ToChar;
     "coalesce", "coalesce(value, ...)", "The first value that is not NULL." => Meaning::Coalesce;
     "nullif", "nullif(a, b)", "NULL if both are equal, else the first." => Meaning::NullIf;
     "count", "count(*) OVER w, count(value) OVER w, count(DISTINCT value) OVER w -> BIGINT",
@@ -196,10 +214,13 @@ impl Resolver<'_> {
             return Err(noted);
         };
         let (args, distinct) = self.arguments(call, &span)?;
-        if call.filter.is_some() || !call.within_group.is_empty() {
-            return Err(self.wrong(span, "FILTER and WITHIN GROUP are not there yet", "here"));
+        if !call.within_group.is_empty() {
+            return Err(self.wrong(span, "WITHIN GROUP is not there yet", "here"));
         }
-        match function.meaning {
+        if call.filter.is_some() && !matches!(function.meaning, Meaning::Aggregate(..)) {
+            return Err(self.wrong(span, format!("`{name}` is no aggregate"), "FILTER has one"));
+        }
+        match function.meaning.clone() {
             Meaning::Aggregate(make, of_row) => {
                 self.aggregate(function, make, of_row, &args, distinct, call, span)
             }
@@ -230,6 +251,20 @@ impl Resolver<'_> {
             Meaning::Coalesce => {
                 let args = self.values(&args)?;
                 self.coalesce(args, span)
+            }
+            Meaning::Text(made) => {
+                let args = self.values(&args)?;
+                if args.len() != made.args() {
+                    return Err(self.count_wrong(function, span));
+                }
+                self.text_call(made, args, span)
+            }
+            Meaning::ToChar => {
+                let args = self.values(&args)?;
+                if args.len() != 2 {
+                    return Err(self.count_wrong(function, span));
+                }
+                self.written_time(args, span)
             }
             Meaning::NullIf => match <[Typed; 2]>::try_from(self.values(&args)?) {
                 Ok([left, right]) => self.nullif(left, right, span),
@@ -310,7 +345,7 @@ impl Resolver<'_> {
         span: Range<usize>,
     ) -> Result<Typed, Noted> {
         let mut values = self.values_of_rows(function.name, args, call, &span)?;
-        let is_count_rows = function.name == "count" && args == [None];
+        let is_count_rows = function.name == "count" && args == [None] && call.filter.is_none();
         let constants = values.split_off(values.len().min(of_row));
         let found = match constants.as_slice() {
             [] => Some(Constants { number: None, interval_ns: None }),
@@ -331,6 +366,19 @@ impl Resolver<'_> {
             made = Function::CountDistinct;
         }
         self.takes(function.name, made, &values)?;
+        let is_filtered = !matches!(
+            made,
+            Function::FirstValue
+                | Function::LastValue
+                | Function::RowNumber
+                | Function::Lag(_)
+                | Function::Ewma(_)
+                | Function::ZScore
+        );
+        if call.filter.is_some() && !is_filtered {
+            let title = format!("`{}` takes no FILTER", function.name);
+            return Err(self.wrong(span, title, "write it over a view that has a WHERE"));
+        }
         let of_one_row = matches!(
             made,
             Function::RowNumber | Function::Lag(_) | Function::Ewma(_) | Function::ZScore
@@ -367,9 +415,26 @@ impl Resolver<'_> {
             let label = "in WHERE, in PARTITION BY and in another aggregate there are none";
             return Err(self.wrong(span.clone(), title, label));
         };
-        let resolved = self.values(args);
+        let resolved = self.values(args).and_then(|values| match &call.filter {
+            Some(filter) => self.filtered(values, filter),
+            None => Ok(values),
+        });
         self.windows = Some(windows);
         resolved
+    }
+
+    /// FILTER: what an aggregate sees of a row that does not pass is NULL, which counts as none.
+    fn filtered(&mut self, mut values: Vec<Typed>, filter: &Expr) -> Result<Vec<Typed>, Noted> {
+        let condition = self.condition(filter)?;
+        let span = condition.span.clone();
+        if values.is_empty() {
+            values.push(Typed::new(Node::Int(1), Type::Int, span.clone()));
+        }
+        if let Some(value) = values.first_mut() {
+            let (ty, all) = (value.ty, value.clone());
+            *value = Typed::new(Node::Case(vec![(condition, all)], None), ty, span);
+        }
+        Ok(values)
     }
 
     /// An aggregate over its window or group.

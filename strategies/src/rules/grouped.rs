@@ -35,7 +35,9 @@ pub(super) struct Grouped {
     /// The key's words as bytes: where its texts lie.
     row: Vec<u8>,
     telling: Telling,
-    /// Windows closed since the last punctuation.
+    /// The time up to which it has said that nothing more will come.
+    said: i64,
+    /// Windows closed since then.
     closed: bool,
 }
 
@@ -52,6 +54,7 @@ impl Grouped {
             inputs: vec![Value::NULL; plan.key.len() + groups.results()],
             row: vec![0; plan.key.words() * 8],
             telling: Telling::Closed(0),
+            said: 0,
             closed: false,
             groups,
             plan,
@@ -73,7 +76,7 @@ impl Grouped {
             *arg = value;
             if matches!(ty, Type::Text(_)) && value.known {
                 let mut word = [0];
-                put_words(program, value, *ty, row, &mut word);
+                put_words(program, value, *ty, (row, machine.made()), &mut word);
                 arg.bits = word[0];
             }
         }
@@ -125,12 +128,13 @@ impl Grouped {
                 Telling::Changed(due) => self.emit(due, context),
             }
         }
-        if let Telling::Closed(until) = self.telling
-            && std::mem::take(&mut self.closed)
-            && !self.plan.output.is_action
-        {
-            let until = Nanos(u64::try_from(until).unwrap_or(0));
-            context.punctuate(self.plan.output.schema.stream, until);
+        if let Telling::Closed(until) = self.telling {
+            let is_new = self.plan.emit == Emit::Close && until > self.said;
+            if (std::mem::take(&mut self.closed) || is_new) && !self.plan.output.is_action {
+                self.said = until;
+                let until = Nanos(u64::try_from(until).unwrap_or(0));
+                context.punctuate(self.plan.output.schema.stream, until);
+            }
         }
         Progress::Done
     }

@@ -54,43 +54,56 @@ impl KeyProgram {
     /// Fills the words of a row's key; there are [`KeyProgram::words`] of them.
     #[inline]
     pub(super) fn fill(&self, machine: &mut Machine, row: &[u8], key: &mut [u64]) {
-        let _ = self.fill_by(row, key, |program| Some(program.run(machine, row, &[])));
+        let _ = self.fill_by(key, |program, ty, place| {
+            let value = program.run(machine, row, &[]);
+            put_words(program, value, ty, (row, machine.made()), place);
+            Some(value.known)
+        });
     }
 
     /// The same, before the row's turn and without a machine: only if all parts are columns.
     #[inline]
     pub(super) fn peek(&self, row: &[u8], key: &mut [u64]) -> Option<()> {
-        self.fill_by(row, key, |program| program.column(row).map(|v| v.unwrap_or(Value::NULL)))
+        self.fill_by(key, |program, ty, place| {
+            let value = program.column(row)?.unwrap_or(Value::NULL);
+            put_words(program, value, ty, (row, &[]), place);
+            Some(value.known)
+        })
     }
 
+    /// Fills the words of every part by `put`, which says whether its value is known.
     #[inline]
     fn fill_by(
         &self,
-        row: &[u8],
         key: &mut [u64],
-        mut value_of: impl FnMut(&Program) -> Option<Value>,
+        mut put: impl FnMut(&Program, Type, &mut [u64]) -> Option<bool>,
     ) -> Option<()> {
         let (mut at, mut nulls) = (0, 0);
         for (i, (program, ty)) in self.parts.iter().enumerate() {
-            let value = value_of(program)?;
-            nulls |= u64::from(!value.known) << (i % 64);
             let place = &mut key[at..at + words(*ty)];
-            put_words(program, value, *ty, row, place);
             at += place.len();
+            nulls |= u64::from(!put(program, *ty, place)?) << (i % 64);
         }
         key[at] = nulls;
         Some(())
     }
 }
 
-/// A value as words: texts without their padding, NULL as zeros.
+/// A value as words, of a row and what the machine made of it: texts without their padding, NULL as
+/// zeros.
 #[inline]
-pub(super) fn put_words(program: &Program, value: Value, ty: Type, row: &[u8], place: &mut [u64]) {
+pub(super) fn put_words(
+    program: &Program,
+    value: Value,
+    ty: Type,
+    (row, made): (&[u8], &[u8]),
+    place: &mut [u64],
+) {
     place.fill(0);
     match (ty, place) {
         _ if !value.known => {}
         (Type::Text(_), place) => {
-            let text = program.text(value, row);
+            let text = program.text(value, row, made);
             for (word, bytes) in place.iter_mut().zip(text.chunks(8)) {
                 let mut whole = [0; 8];
                 whole[..bytes.len()].copy_from_slice(bytes);

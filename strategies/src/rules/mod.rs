@@ -16,6 +16,7 @@ mod expr;
 mod functions;
 pub mod group;
 mod grouped;
+mod hold;
 mod index;
 mod join;
 mod key;

@@ -23,7 +23,8 @@ use corelane_feeds::units::{Nanos, Seq};
 
 use super::catalog::LATE;
 use super::grouped::Grouped;
-use super::join::Join;
+use super::hold::Hold;
+use super::join::{AsOf, Join};
 use super::lookup::Lookup;
 use super::matcher::Matcher;
 use super::plan::{Arm, Kind, Mode, Output, Rule};
@@ -59,6 +60,10 @@ pub(super) enum Operator {
     Query(Box<Query>),
     /// Two streams.
     Join(Box<Join>),
+    /// Two streams, of one the closest row.
+    AsOf(Box<AsOf>),
+    /// Rows that are told later.
+    Hold(Box<Hold>),
     /// A stream and a table.
     Lookup(Box<Lookup>),
     /// A row pattern.
@@ -74,6 +79,8 @@ impl Operator {
         match &rule.kind {
             Kind::Query(plan) => Self::Query(Box::new(Query::new(plan.numbered(&number)))),
             Kind::Join(plan) => Self::Join(Box::new(Join::new(plan))),
+            Kind::AsOf(plan) => Self::AsOf(Box::new(AsOf::new(plan))),
+            Kind::Hold(plan) => Self::Hold(Box::new(Hold::new(plan))),
             Kind::Lookup(plan) => Self::Lookup(Box::new(Lookup::new(plan))),
             Kind::Pattern(plan) => Self::Pattern(Box::new(Matcher::new(plan))),
             Kind::Group(plan) => Self::Group(Box::new(Grouped::new((**plan).clone()))),
@@ -92,8 +99,10 @@ impl Operator {
             Self::Query(query) => query.on_record(record, context),
             Self::Lookup(lookup) => lookup.on_record(record, context),
             Self::Join(join) if input < 2 => join.on_record(input, record, context),
+            Self::AsOf(join) if input < 2 => join.on_record(input, record, context),
+            Self::Hold(hold) if input == 0 => hold.on_record(record, context),
             // A tick: time went on, and that was all.
-            Self::Join(_) => Progress::Done,
+            Self::Join(_) | Self::AsOf(_) | Self::Hold(_) => Progress::Done,
             Self::Pattern(matcher) => matcher.on_record(input, record, context),
             Self::Group(group) if input == 0 => group.on_record(record, context),
             // A tick.
@@ -107,6 +116,8 @@ impl Operator {
         match self {
             Self::Query(_) | Self::Lookup(_) => Progress::Done,
             Self::Join(join) => join.on_time(now, context),
+            Self::AsOf(join) => join.on_time(now, context),
+            Self::Hold(hold) => hold.on_time(now, context),
             Self::Pattern(matcher) => matcher.on_time(now, context),
             Self::Group(group) => group.on_time(now, context),
         }
@@ -117,6 +128,8 @@ impl Operator {
         match self {
             Self::Query(_) | Self::Lookup(_) => Progress::Done,
             Self::Join(join) => join.resume(context),
+            Self::AsOf(join) => join.resume(context),
+            Self::Hold(hold) => hold.resume(context),
             Self::Pattern(matcher) => matcher.resume(context),
             Self::Group(group) => group.tell(context),
         }
@@ -126,6 +139,8 @@ impl Operator {
     pub(super) fn take_over(&mut self, earlier: &mut Self) {
         match (self, earlier) {
             (Self::Join(new), Self::Join(old)) => std::mem::swap(new, old),
+            (Self::AsOf(new), Self::AsOf(old)) => std::mem::swap(new, old),
+            (Self::Hold(new), Self::Hold(old)) => std::mem::swap(new, old),
             (Self::Pattern(new), Self::Pattern(old)) => new.take_over(old),
             (Self::Group(new), Self::Group(old)) => new.take_over(old),
             // Queries have none.
@@ -138,6 +153,8 @@ impl Operator {
         match self {
             Self::Query(_) | Self::Lookup(_) => {}
             Self::Join(join) => join.save(out),
+            Self::AsOf(join) => join.save(out),
+            Self::Hold(hold) => hold.save(out),
             Self::Pattern(matcher) => matcher.save(out),
             Self::Group(group) => group.save(out),
         }
@@ -151,6 +168,8 @@ impl Operator {
         match self {
             Self::Query(_) | Self::Lookup(_) => Ok(()),
             Self::Join(join) => join.restore(state),
+            Self::AsOf(join) => join.restore(state),
+            Self::Hold(hold) => hold.restore(state),
             Self::Pattern(matcher) => matcher.restore(state),
             Self::Group(group) => group.restore(state),
         }
@@ -159,7 +178,10 @@ impl Operator {
     /// What it counted.
     pub(super) fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
         match self {
-            Self::Query(_) | Self::Join(_) | Self::Lookup(_) => {}
+            Self::Query(_) | Self::Lookup(_) => {}
+            Self::Join(join) => join.counters(report),
+            Self::AsOf(join) => join.counters(report),
+            Self::Hold(hold) => hold.counters(report),
             Self::Pattern(matcher) => matcher.counters(report),
             Self::Group(group) => group.counters(report),
         }
@@ -239,24 +261,51 @@ pub(super) struct Shared {
     pub(super) derived_dropped: u64,
     /// The streams of late records that are read.
     late: Vec<StreamId>,
+    /// Made streams of which somebody waits for a time.
+    told: Vec<StreamId>,
     /// The record at hand is among the late ones already.
     pub(super) is_late_told: bool,
 }
 
 impl Shared {
     /// Room for derived records if any rule makes them, and in any case for what comes while the
-    /// stage has stopped. `read` are the streams that rules read.
-    pub(super) fn new(derives: bool, read: &[StreamId]) -> Self {
+    /// stage has stopped. `read` are the streams that rules read, `told` those of which somebody
+    /// waits for what their makers say.
+    pub(super) fn new(derives: bool, read: &[StreamId], told: Vec<StreamId>) -> Self {
         let late: Vec<StreamId> =
             read.iter().copied().filter(|stream| stream.0 & LATE != 0).collect();
         let derives = derives || !late.is_empty();
         Self {
             late,
+            told,
             is_late_told: false,
             machine: Machine::default(),
             queue: VecDeque::with_capacity(if derives { QUEUE_MAX } else { QUEUE_MIN }),
             result: RecordBuf::default(),
             derived_dropped: 0,
+        }
+    }
+}
+
+impl Shared {
+    fn derive(&mut self) {
+        if self.queue.len() == QUEUE_MAX {
+            self.derived_dropped += 1;
+            return;
+        }
+        if let Some(header) = self.result.header_mut() {
+            header.flags |= FLAG_DERIVED;
+        }
+        self.queue.push_back(self.result.clone());
+    }
+
+    /// The rule of a number will make nothing more of a stream with a time before `until`.
+    pub(super) fn punctuate(&mut self, stream: StreamId, rule: u16, until: Nanos) {
+        if self.told.contains(&stream) {
+            let (instrument, seq) = (stream.0, Seq(rule.into()));
+            let stamp = Stamp { instrument, seq, ts_event: until, ..Stamp::default() };
+            self.result.set(Tick::new(stamp, 0).as_record());
+            self.derive();
         }
     }
 }
@@ -317,7 +366,7 @@ impl Context<'_> {
         if !output.is_action {
             // Records that a rule in shadow made would be seen by rules that are not.
             if is_taken {
-                self.derive();
+                self.shared.derive();
             }
             return;
         }
@@ -343,18 +392,6 @@ impl Context<'_> {
         self.outbox.act_record(self.rule, cause, &mut self.shared.result);
     }
 
-    fn derive(&mut self) {
-        let Shared { queue, result, derived_dropped, .. } = self.shared;
-        if queue.len() == QUEUE_MAX {
-            *derived_dropped += 1;
-            return;
-        }
-        if let Some(header) = result.header_mut() {
-            header.flags |= FLAG_DERIVED;
-        }
-        queue.push_back(result.clone());
-    }
-
     /// The record at hand came too late for a window: whoever reads the late records of its stream
     /// sees it, once.
     pub(super) fn late(&mut self, record: &Record) {
@@ -368,14 +405,12 @@ impl Context<'_> {
         if let Some(header) = self.shared.result.header_mut() {
             header.stream = stream;
         }
-        self.derive();
+        self.shared.derive();
     }
 
     /// Nothing more will come of a derived stream with a time before `until`.
     pub(super) fn punctuate(&mut self, stream: StreamId, until: Nanos) {
-        let stamp = Stamp { instrument: stream.0, ts_event: until, ..Stamp::default() };
-        self.shared.result.set(Tick::new(stamp, 0).as_record());
-        self.derive();
+        self.shared.punctuate(stream, self.rule, until);
     }
 }
 
@@ -404,7 +439,8 @@ fn fill(
         let Some(place) = place.get_mut(offset..offset + sql.bytes()) else { continue };
         match sql {
             SqlType::Char(_) => {
-                let text = if value.known { column.program.text(value, row) } else { b"" };
+                let text =
+                    if value.known { column.program.text(value, row, machine.made()) } else { b"" };
                 let len = text.len().min(place.len());
                 place.fill(b' ');
                 place[..len].copy_from_slice(&text[..len]);

@@ -115,8 +115,10 @@ pub(super) fn parse(text: &str, diagnostics: &mut Diagnostics) -> Vec<Placed> {
         }
         let (query, options) = query::split_options(piece);
         let parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX);
+        let (query, is_asof_left) = join::without_asof_left(pattern::semantics_joined(query));
         let mut reader = Reader {
-            parser: parser.with_tokens_with_locations(pattern::semantics_joined(query)),
+            parser: parser.with_tokens_with_locations(query),
+            is_asof_left,
             places: &places,
             number,
             tail: options,
@@ -192,6 +194,8 @@ struct Reader<'a> {
     number: usize,
     /// The options at the end of a query.
     tail: &'a [TokenWithSpan],
+    /// LEFT stood beside ASOF.
+    is_asof_left: bool,
 }
 
 impl Reader<'_> {

@@ -4,10 +4,13 @@
 //! it stands.
 
 mod arm;
+mod asof;
 mod evidence;
+mod flow;
 mod follow;
 mod group;
 mod guard;
+mod hold;
 mod join;
 mod lookup;
 mod options;
@@ -42,7 +45,8 @@ use options::Options;
 use super::ast::{Name, Statement};
 use super::catalog::{Action, Catalog, DeclaredStream, LoadTable, Stream};
 use super::expr::Typed;
-use super::join::JoinPlan;
+use super::hold::HoldPlan;
+use super::join::{AsOfPlan, JoinPlan};
 use super::lookup::LookupPlan;
 use super::parse::{Placed, Places, parse};
 pub(super) use super::program::Program;
@@ -126,6 +130,8 @@ pub(super) struct Budget {
 pub(super) enum Kind {
     Query(Box<QueryPlan>),
     Join(Box<JoinPlan>),
+    AsOf(Box<AsOfPlan>),
+    Hold(Box<HoldPlan>),
     Lookup(Box<LookupPlan>),
     Pattern(Box<PatternPlan>),
     Group(Box<GroupPlan>),
@@ -136,6 +142,8 @@ impl Kind {
         match self {
             Self::Query(plan) => &plan.outputs,
             Self::Join(plan) => &plan.outputs[0],
+            Self::AsOf(plan) => &plan.outputs[0],
+            Self::Hold(plan) => &plan.outputs,
             Self::Lookup(plan) => &plan.outputs[0],
             Self::Pattern(plan) => &plan.outputs,
             Self::Group(plan) => std::slice::from_ref(&plan.output),
@@ -159,7 +167,9 @@ impl Kind {
     pub(super) fn guard(&self) -> Option<&Guard> {
         match self {
             Self::Query(plan) => plan.guard.as_ref(),
-            Self::Join(_) | Self::Lookup(_) => None,
+            Self::Join(_) | Self::AsOf(_) | Self::Lookup(_) => None,
+            // Any record can be what rows waited for.
+            Self::Hold(_) => None,
             Self::Pattern(_) => None,
             // Any record can be what windows waited for.
             Self::Group(_) => None,
@@ -170,7 +180,7 @@ impl Kind {
     pub(super) fn is_timed(&self) -> bool {
         match self {
             Self::Query(_) | Self::Lookup(_) => false,
-            Self::Join(_) => true,
+            Self::Join(_) | Self::AsOf(_) | Self::Hold(_) => true,
             Self::Pattern(plan) => plan.is_timed,
             Self::Group(_) => true,
         }
@@ -180,6 +190,8 @@ impl Kind {
         match self {
             Self::Query(plan) => plan.explain(pool, out),
             Self::Join(plan) => plan.explain(out),
+            Self::AsOf(plan) => plan.explain(out),
+            Self::Hold(plan) => plan.explain(out),
             Self::Lookup(plan) => plan.explain(out),
             Self::Pattern(plan) => plan.explain(out),
             Self::Group(plan) => plan.explain(out),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use corelane_feeds::schema::SqlType;
 
 use super::catalog::Column;
-use super::expr::{Arith, Call, Compare, Node, Typed, power_of_ten};
+use super::expr::{Arith, Call, Compare, Node, TextCall, Typed, power_of_ten};
 use super::table::Index;
 use super::types::{Text, Type, Value};
 use crate::functions::Scalar;
@@ -18,6 +18,7 @@ use scalar::{
     and, arith_double, arith_int, call_double, call_int, compares, from_double, is_like, known, or,
     rounded, takes_two,
 };
+use text::{MADE, Made};
 
 /// Registers of the machine: levels of an expression.
 pub(super) const REGISTERS: usize = 64;
@@ -72,6 +73,8 @@ enum Code {
     Scalar(u32),
     /// Whether the value is a key of the table of that number.
     InTable(u32),
+    /// A text made of the registers from `dst` on.
+    MakeText(u32),
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -91,19 +94,21 @@ pub(super) struct Program {
     patterns: Vec<String>,
     functions: Vec<(Scalar, Vec<Type>)>,
     tables: Vec<(Arc<Index>, Type)>,
+    text_calls: Vec<TextCall>,
 }
 
 /// What programs compute in, and what went wrong in them.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     registers: [Value; REGISTERS],
+    made: Made,
     /// Overflows, divisions by zero and results that are no number.
     pub(super) undefined: u64,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { registers: [Value::NULL; REGISTERS], undefined: 0 }
+        Self { registers: [Value::NULL; REGISTERS], made: Made::default(), undefined: 0 }
     }
 }
 
@@ -253,6 +258,13 @@ impl Program {
                 self.functions.push((*function, args.iter().map(|arg| arg.ty).collect()));
                 self.push(Code::Scalar(self.functions.len() as u32 - 1), dst, 0);
             }
+            Node::TextCall(call, args) => {
+                for (at, arg) in (dst..).zip(args) {
+                    self.emit(arg, at, input)?;
+                }
+                self.text_calls.push(call.clone());
+                self.push(Code::MakeText(self.text_calls.len() as u32 - 1), dst, 0);
+            }
             Node::InTable(table, inner) => {
                 let code = self.in_table(table, inner.ty);
                 self.unary(code, inner, dst, input)?;
@@ -344,8 +356,14 @@ impl Program {
                 Value::NULL
             });
         }
+        if !self.text_calls.is_empty() {
+            machine.made.clear();
+        }
         for op in &self.ops {
-            let value = self.step(*op, machine, record, inputs);
+            let value = match op.code {
+                Code::MakeText(at) => self.make_text(at, op.dst, machine, record),
+                _ => self.step(*op, machine, record, inputs),
+            };
             let Some(value) = value else {
                 machine.undefined += 1;
                 machine.set(op.dst, Value::NULL);
@@ -372,11 +390,15 @@ impl Program {
         }
     }
 
-    /// The bytes of a text that [`Program::run`] returned.
+    /// The bytes of a text that [`Program::run`] returned, with what the machine made last.
     #[must_use]
-    pub(super) fn text<'a>(&'a self, value: Value, record: &'a [u8]) -> &'a [u8] {
+    pub(super) fn text<'a>(&'a self, value: Value, record: &'a [u8], made: &'a [u8]) -> &'a [u8] {
         let text = Text::from_bits(value.bits);
-        let space = if text.space == CONSTANTS { &self.texts[..] } else { record };
+        let space = match text.space {
+            CONSTANTS => &self.texts[..],
+            MADE => made,
+            _ => record,
+        };
         let start = text.offset as usize;
         trimmed(space.get(start..start + usize::from(text.len)).unwrap_or_default())
     }
@@ -422,23 +444,23 @@ impl Program {
                     machine.get(dst)
                 }
             }
-            Code::Scalar(at) => return self.call(at, &machine.registers[dst.into()..], record),
+            Code::Scalar(at) => return self.call(at, machine, dst, record),
             _ if !a.known => match code {
                 Code::CallInt(Call::Greatest | Call::Least)
                 | Code::CallDouble(Call::Greatest | Call::Least) => b,
                 _ => Value::NULL,
             },
-            Code::InTable(at) => Value::bool(self.is_in(at, a, record)),
+            Code::InTable(at) => Value::bool(self.is_in(at, a, record, machine.made())),
             Code::NegInt => Value::int(int(a).checked_neg()?),
             Code::NegDouble => Value::double(-double(a)),
             Code::ScaleUp(at) => Value::int(i64::try_from(i128::from(int(a)) * factor(at)).ok()?),
             Code::ScaleDown(at) => Value::int(rounded(i128::from(int(a)), factor(at))?),
             Code::ToDouble(at) => Value::double(int(a) as f64 / constant(at) as f64),
             Code::FromDouble(at) => from_double(double(a) * constant(at) as f64)?,
-            Code::Length => Value::int(self.text(a, record).len() as i64),
+            Code::Length => Value::int(self.text(a, record, machine.made()).len() as i64),
             Code::Like(at) => {
                 let pattern = self.patterns.get(at as usize)?;
-                Value::bool(is_like(self.text(a, record), pattern.as_bytes()))
+                Value::bool(is_like(self.text(a, record, machine.made()), pattern.as_bytes()))
             }
             Code::CallInt(call) if b.known || !takes_two(call) => {
                 Value::int(call_int(call, int(a), int(b))?)
@@ -461,15 +483,23 @@ impl Program {
             }
             Code::CompareInt(op) => Value::bool(compares(op, &int(a), &int(b))),
             Code::CompareDouble(op) => Value::bool(compares(op, &double(a), &double(b))),
-            Code::CompareText(op) => {
-                Value::bool(compares(op, &self.text(a, record), &self.text(b, record)))
-            }
-            Code::CallInt(_) | Code::CallDouble(_) => Value::NULL,
+            Code::CompareText(op) => Value::bool(compares(
+                op,
+                &self.text(a, record, machine.made()),
+                &self.text(b, record, machine.made()),
+            )),
+            Code::CallInt(_) | Code::CallDouble(_) | Code::MakeText(_) => Value::NULL,
         })
     }
 }
 
 impl Machine {
+    /// The texts that the last program made.
+    #[inline]
+    pub(super) fn made(&self) -> &[u8] {
+        self.made.bytes()
+    }
+
     #[inline]
     fn get(&self, at: u8) -> Value {
         self.registers[usize::from(at) % REGISTERS]
@@ -550,3 +580,4 @@ mod call;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod text;

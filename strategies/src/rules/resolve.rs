@@ -12,7 +12,7 @@ use sqlparser::ast::{
 };
 
 use super::catalog::{Catalog, Column, Stream};
-use super::expr::{Arith, Call, Compare, Node, Typed};
+use super::expr::{Arith, Call, Compare, Node, TextCall, Typed};
 use super::parse::Places;
 use super::plan::BOUNDS;
 use super::table::TableRef;
@@ -23,6 +23,7 @@ use crate::functions::Functions;
 
 mod calls;
 mod pattern;
+mod texts;
 
 pub(super) use pattern::{Fold, Nav, PatternScope, Place, Variable, What};
 
@@ -179,6 +180,10 @@ impl Resolver<'_> {
             Expr::Floor { expr, .. } => return self.round(Call::Floor, expr, span),
             Expr::Ceil { expr, .. } => return self.round(Call::Ceil, expr, span),
             Expr::Function(function) => return self.function(function, span),
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let (from, len) = (substring_from.as_deref(), substring_for.as_deref());
+                return self.substring(expr, from, len, span);
+            }
             _ => return Err(self.wrong(span, "this is not understood in a rule", "here")),
         };
         Ok(Typed::new(node, Type::Bool, span))
@@ -316,6 +321,10 @@ impl Resolver<'_> {
                 chain.reverse();
                 let chain = chain.into_iter().collect::<Result<Vec<_>, _>>()?;
                 return balanced(chain, make).ok_or(Noted);
+            }
+            BinaryOperator::StringConcat => {
+                let args = vec![self.expr(left)?, self.expr(right)?];
+                return self.text_call(TextCall::Concat, args, span);
             }
             BinaryOperator::Eq => (Some(Compare::Eq), None),
             BinaryOperator::NotEq => (Some(Compare::Ne), None),

@@ -15,6 +15,7 @@ mod flink;
 mod regex;
 mod run;
 mod siddhi;
+mod tables;
 mod written;
 
 use std::collections::BTreeMap;
@@ -76,19 +77,17 @@ fn job(file: &str, case: &Value, id: &str) -> Result<Job, String> {
     match query["source_text"].as_str() {
         Some(text) if text.trim_start().starts_with("from ") => siddhi::job(case, text),
         _ if file.contains("esper_patterns") => esper::job(case),
-        _ => Err(unwritten(case).to_owned()),
+        _ => Err("no rules are written for it yet".to_owned()),
     }
 }
 
-/// Why a kind of case has no rules.
-fn unwritten(case: &Value) -> &'static str {
+/// A case's rules behind its streams.
+fn declared(case: &Value, job: &Job) -> String {
+    let mut streams = run::streams(case);
     if case.get("tables").is_some() {
-        return "the runner reads no tables yet: what is expected is a table at rest";
+        streams = tables::streams(streams, run::events(case), &job.text);
     }
-    if case["query"]["english"].as_str().is_some_and(|text| text.starts_with("rate limit")) {
-        return "results leave with their cause: no output clock, no stream of what windows lose";
-    }
-    "no rules are written for it yet"
+    run::declare(&streams, &job.lateness) + &job.text
 }
 
 fn outcome(file: &str, case: &Value, id: &str) -> Outcome {
@@ -96,8 +95,8 @@ fn outcome(file: &str, case: &Value, id: &str) -> Outcome {
         Ok(job) => job,
         Err(why) => return Outcome::NotExpressible(why),
     };
-    let text = run::declare(&run::streams(case), &job.lateness) + &job.text;
-    match run::run(case, &text, job.end) {
+    let text = declared(case, &job);
+    match run::run(case, &text, job.end, &written::setting(id)) {
         Ok(told) => match compare::compare(case, &job, &told) {
             Ok(()) => Outcome::Passed,
             Err(why) => Outcome::Failed(why),
@@ -118,8 +117,7 @@ fn cases(document: &Value) -> Vec<(String, Value)> {
         _ => {
             let queries = document["queries"].as_array().into_iter().flatten();
             let tables = &document["tables"];
-            let common =
-                |query: &Value| json!({ "id": query["id"], "query": query, "tables": tables });
+            let common = |query: &Value| tables::case(query, tables);
             queries.map(common).filter_map(|case| with_id(&case)).collect()
         }
     }
@@ -166,12 +164,12 @@ fn show(file: &str, case: &Value, id: &str) {
     println!("== {id}\n{}", case["query"]);
     match job(file, case, id) {
         Ok(job) => {
-            let text = run::declare(&run::streams(case), &job.lateness) + &job.text;
+            let text = declared(case, &job);
             println!("{text}");
             for event in run::events(case) {
                 println!("    {event}");
             }
-            match run::run(case, &text, job.end) {
+            match run::run(case, &text, job.end, &written::setting(id)) {
                 Ok(told) => told.iter().for_each(|told| println!("  {told:?}")),
                 Err(why) => println!("{why}"),
             }

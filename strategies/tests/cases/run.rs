@@ -11,9 +11,13 @@ use corelane_strategies::chain::Chain;
 use corelane_strategies::rules::{NULLS, RuleSet, Rules};
 use serde_json::{Map, Value};
 
+use crate::tables;
+use crate::written::Setting;
+
 /// Columns of every stream, which a field of a case cannot be called as.
 const TAKEN: [&str; 6] = ["feed", "instrument", "seq", "ts_event", "ts_recv", "ts"];
 const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
 /// When patterns that wait from the start are taken to start: not at no time at all.
 const BEGIN_MS: u64 = 60_000;
 
@@ -130,7 +134,7 @@ fn tick(ms: u64) -> RecordBuf {
 }
 
 /// A column of an action; only what the runner declares occurs.
-fn value(set: &RuleSet, action: &Record) -> Vec<Value> {
+fn value(set: &RuleSet, action: &Record, times_as_text: bool) -> Vec<Value> {
     let schemas = set.declared();
     let Some(schema) = schemas.iter().find(|schema| schema.stream == action.header.stream) else {
         return Vec::new();
@@ -152,6 +156,9 @@ fn value(set: &RuleSet, action: &Record) -> Vec<Value> {
                 (word(field.offset) as f64 / 10_f64.powi(i32::from(scale))).into()
             }
             SqlType::Boolean => (bytes[field.offset] == 1).into(),
+            SqlType::Timestamp if times_as_text => {
+                tables::written(word(field.offset) / 1_000_000).into()
+            }
             SqlType::Timestamp => (word(field.offset) / 1_000_000).into(),
             _ => word(field.offset).into(),
         });
@@ -164,80 +171,130 @@ fn value(set: &RuleSet, action: &Record) -> Vec<Value> {
 pub(crate) enum End {
     Open,
     HourLater,
+    /// Two days.
+    DaysLater,
     /// No; and rules are there a minute before time 0 of the case, which is then told.
     Begun,
 }
 
-/// Compiles a text and runs it; what its actions hold.
-pub(crate) fn run(case: &Value, text: &str, end: End) -> Result<Vec<Told>, String> {
-    let shift = if end == End::Begun { BEGIN_MS } else { 0 };
-    let mut set = RuleSet::new();
-    set.add("case.sql", text).map_err(|error| error.to_string())?;
-    let mut chain = Chain::new(vec![], vec![Box::new(Rules::new(&set))]);
-    let mut feeds: HashMap<String, TextFeed> = HashMap::new();
-    for stream in set.declared_streams() {
-        let config = TextConfig::new(0, &stream.declared, Format::Json);
-        feeds.insert(stream.declared.schema.name.to_ascii_lowercase(), TextFeed::new(&config));
-    }
-    // Where time comes first, to every rule, whatever streams it looks at.
-    let ticks = case["notes"].as_str().is_some_and(|notes| notes.contains("time advances to"));
-    let mut told = Vec::new();
-    let mut seq = 0;
-    let mut push = |record: &Record, on: Option<usize>, told: &mut Vec<Told>| {
+/// Rules at work over the events of a case.
+struct Run<'a> {
+    case: &'a Value,
+    set: RuleSet,
+    chain: Chain,
+    feeds: HashMap<String, TextFeed>,
+    told: Vec<Told>,
+    seq: u64,
+}
+
+impl Run<'_> {
+    fn push(&mut self, record: &Record, on: Option<usize>) {
+        let Self { case, set, chain, told, .. } = self;
+        let as_text = case.get("tables").is_some();
         let mut take = |actions: &[RecordBuf]| {
             for action in actions.iter().filter_map(RecordBuf::record) {
-                told.push(Told { on, row: value(&set, action) });
+                told.push(Told { on, row: value(set, action, as_text) });
             }
         };
         take(chain.on_record(record));
         while let Some(more) = chain.resume() {
             take(more);
         }
-    };
-    push(sys::Session::new(Stamp::default(), 0).as_record(), None, &mut told);
-    let times = events(case).iter().filter_map(|event| event["t_ms"].as_u64());
-    let first = times.clone().next().unwrap_or(0);
-    let begin = if first < DAY_MS { shift } else { first };
-    push(tick(begin).record().ok_or("a tick")?, None, &mut told);
-    for (at, event) in events(case).iter().enumerate() {
-        let ms = event["t_ms"].as_u64().ok_or("an event without a time")? + shift;
-        match event["kind"].as_str() {
-            Some("advance" | "watermark") => {
-                push(tick(ms).record().ok_or("a tick")?, Some(at), &mut told);
-                continue;
-            }
-            Some(_) => continue,
-            None => {}
-        }
-        if ticks {
-            push(tick(ms).record().ok_or("a tick")?, Some(at), &mut told);
-        }
+    }
+
+    fn tick(&mut self, ms: u64, on: Option<usize>) -> Result<(), String> {
+        self.push(tick(ms).record().ok_or("a tick")?, on);
+        Ok(())
+    }
+
+    /// A row of a stream; one without a time is no record of it.
+    fn row(&mut self, at: usize, event: &Value, ms: Option<u64>) -> Result<(), String> {
         let name = event["stream"].as_str().unwrap_or_default();
         let mut line = fields(event);
-        line.insert(String::from("ts"), ms.into());
+        if let Some(ms) = ms {
+            line.insert(String::from("ts"), ms.into());
+        }
         let line = Value::Object(line).to_string() + "\n";
-        let feed = feeds.get_mut(&name.to_ascii_lowercase());
-        let feed =
-            feed.ok_or_else(|| format!("no stream {name} in {:?}", set.declared_streams().len()))?;
+        let known = self.set.declared_streams().len();
+        let feed = self.feeds.get_mut(&name.to_ascii_lowercase());
+        let feed = feed.ok_or_else(|| format!("no stream {name} in {known:?}"))?;
         let mut records = Vec::new();
         let mut sink = |record: &Record| records.push(record.to_buf());
         feed.bytes(Nanos(0), line.as_bytes(), &mut sink);
-        if let Some(rejection) = feed.rejections().first() {
+        if let Some(rejection) = feed.rejections().first().filter(|_| ms.is_some()) {
             return Err(format!("{line} is rejected: {rejection:?}"));
         }
         for mut record in records {
             // The feeds of a case are one: its lines are numbered through.
-            seq += 1;
-            record.header_mut().ok_or("a header")?.seq = Seq(seq);
-            push(record.record().ok_or("a record")?, Some(at), &mut told);
+            self.seq += 1;
+            record.header_mut().ok_or("a header")?.seq = Seq(self.seq);
+            self.push(record.record().ok_or("a record")?, Some(at));
+        }
+        Ok(())
+    }
+
+    /// Rules that go on from what others have saved.
+    fn restore(&mut self) -> Result<(), String> {
+        let mut state = Vec::new();
+        self.chain.save(&mut state);
+        self.chain = Chain::new(vec![], vec![Box::new(Rules::new(&self.set))]);
+        self.chain.restore(&state).map_err(|error| error.to_string())
+    }
+}
+
+/// Compiles a text and runs it; what its actions hold.
+pub(crate) fn run(
+    case: &Value,
+    text: &str,
+    end: End,
+    setting: &Setting,
+) -> Result<Vec<Told>, String> {
+    let shift = if end == End::Begun { BEGIN_MS } else { 0 };
+    let mut set = RuleSet::new();
+    set.add("case.sql", text).map_err(|error| error.to_string())?;
+    let chain = Chain::new(vec![], vec![Box::new(Rules::new(&set))]);
+    let mut feeds: HashMap<String, TextFeed> = HashMap::new();
+    for stream in set.declared_streams() {
+        let config = TextConfig::new(0, &stream.declared, Format::Json);
+        feeds.insert(stream.declared.schema.name.to_ascii_lowercase(), TextFeed::new(&config));
+    }
+    let mut run = Run { case, set, chain, feeds, told: Vec::new(), seq: 0 };
+    // Where time comes first, to every rule, whatever streams it looks at.
+    let ticks = case["notes"].as_str().is_some_and(|notes| notes.contains("time advances to"));
+    run.push(sys::Session::new(Stamp::default(), 0).as_record(), None);
+    let times = events(case).iter().filter_map(|event| event["t_ms"].as_u64());
+    let first = times.clone().next().unwrap_or(0);
+    run.tick(if first < DAY_MS { shift } else { first }, None)?;
+    for (at, event) in events(case).iter().enumerate() {
+        let ms = event["t_ms"].as_u64().map(|ms| ms + shift);
+        match (event["kind"].as_str(), setting.watermarks) {
+            (Some("watermark"), Some(lateness)) => {
+                // Nothing is to come up to this time, and itself.
+                run.tick(ms.ok_or("a watermark without a time")? + lateness + 1, Some(at))?;
+            }
+            (Some("advance" | "watermark"), _) => {
+                run.tick(ms.ok_or("a tick without a time")?, Some(at))?;
+            }
+            (Some("snapshot_restore"), _) => run.restore()?,
+            (Some(kind), _) => return Err(format!("an event of kind {kind}")),
+            (None, _) => {
+                if let (true, Some(ms)) = (ticks, ms) {
+                    run.tick(ms, Some(at))?;
+                }
+                let own = setting.time.as_ref().and_then(|time| event["fields"][time].as_u64());
+                run.row(at, event, own.or(ms))?;
+            }
         }
     }
     // A source that waits at its end does not always say how long.
     let waits =
         end == End::Begun && !ticks && events(case).last().is_some_and(|e| e.get("kind").is_none());
-    if end == End::HourLater || waits {
-        let last = times.max().unwrap_or(0);
-        push(tick(last + shift + 3_600_000).record().ok_or("a tick")?, None, &mut told);
+    let last = times.max().unwrap_or(0) + shift;
+    match end {
+        End::DaysLater => run.tick(last + 2 * DAY_MS - 1, None)?,
+        End::HourLater => run.tick(last + HOUR_MS, None)?,
+        _ if waits => run.tick(last + HOUR_MS, None)?,
+        _ => {}
     }
-    Ok(told)
+    Ok(run.told)
 }

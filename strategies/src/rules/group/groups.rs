@@ -404,6 +404,8 @@ impl Groups {
                 self.heap.set(slot, head.last + gap);
                 continue;
             }
+            // Strikes that have passed together are one.
+            let end = shape.struck(self.closed).unwrap_or(end);
             let begin = shape.begin(end, head.start);
             if shape.folds() {
                 self.fold(slot, begin, end);
@@ -426,7 +428,7 @@ impl Groups {
             self.changed.slot = 0;
             return false;
         }
-        let is_one = matches!(shape, Shape::Session { .. } | Shape::Ever);
+        let is_one = matches!(shape, Shape::Session { .. } | Shape::Ever | Shape::Every { .. });
         self.changed = Changed { slot: if is_one { 0 } else { slot }, after: end, ..self.changed };
         self.read(slot, shape.begin(end, start), end, out);
         true
@@ -452,6 +454,9 @@ impl Groups {
         let Some((bounds, out)) = out.split_at_mut_checked(BOUNDS) else { return };
         let bound = |at| if end == i64::MAX { Value::NULL } else { Value::int(at) };
         bounds.copy_from_slice(&[bound(begin), bound(end)]);
+        if let Shape::Every { .. } = self.spec.shape {
+            bounds[0] = Value::NULL;
+        }
         let mut pane = self.keys.first(slot);
         while pane != 0 && self.panes.head(pane).start < begin {
             pane = self.panes.head(pane).next;

@@ -133,6 +133,7 @@ impl Groups {
         let end = state.u64()?.cast_signed();
         let is_end = match self.spec.shape {
             Shape::Ever => end == i64::MAX,
+            Shape::Every { .. } if end == i64::MAX => true,
             _ => (-2 * LENGTH_MAX..=i64::MAX - 2 * LENGTH_MAX).contains(&end),
         };
         let mut key = Vec::with_capacity(self.spec.rows.key_words);

@@ -37,6 +37,13 @@ pub enum Shape {
     },
     /// All rows.
     Ever,
+    /// All rows, told at every `offset` and a multiple of `every`.
+    Every {
+        /// From one time to the next.
+        every: i64,
+        /// What the times are multiples of `every` from.
+        offset: i64,
+    },
 }
 
 const fn gcd(a: i64, b: i64) -> i64 {
@@ -96,6 +103,7 @@ impl Shape {
                     && size / step < OVERLAPS_MAX
             }
             Self::Session { gap } => length(gap),
+            Self::Every { every, offset } => length(every) && near(offset) && offset >= 0,
             Self::Ever => true,
         }
     }
@@ -115,7 +123,7 @@ impl Shape {
             Self::Hop { pane, offset, .. } => floor(ts, pane, offset),
             Self::Cumulate { step, offset, .. } => floor(ts, step, offset),
             Self::Session { .. } => ts,
-            Self::Ever => 0,
+            Self::Ever | Self::Every { .. } => 0,
         }
     }
 
@@ -138,6 +146,9 @@ impl Shape {
             }
             Self::Cumulate { step, offset, .. } => ceil(later(pane + step, after), step, offset),
             Self::Session { gap } => last + gap,
+            // The first strike after what has passed: rows of the future are told then, too.
+            Self::Every { .. } if after > i64::MAX - 4 * LENGTH_MAX => i64::MAX,
+            Self::Every { every, offset } => ceil(later(0, after), every, offset),
             Self::Ever => i64::MAX,
         }
     }
@@ -149,7 +160,16 @@ impl Shape {
             Self::Hop { slide, size, offset, .. } => floor(pane, slide, offset) + size,
             Self::Cumulate { size, offset, .. } => floor(pane, size, offset) + size,
             Self::Session { gap } => last + gap,
-            Self::Ever => i64::MAX,
+            Self::Ever | Self::Every { .. } => i64::MAX,
+        }
+    }
+
+    /// The last strike until a time, of groups that are told at strikes.
+    #[inline]
+    pub(super) const fn struck(self, until: i64) -> Option<i64> {
+        match self {
+            Self::Every { every, offset } => Some(floor(until, every, offset)),
+            _ => None,
         }
     }
 
@@ -160,7 +180,7 @@ impl Shape {
             Self::Hop { size, .. } => end - size,
             Self::Cumulate { size, offset, .. } => floor(end - 1, size, offset),
             Self::Session { .. } => first,
-            Self::Ever => 0,
+            Self::Ever | Self::Every { .. } => 0,
         }
     }
 

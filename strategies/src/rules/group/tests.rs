@@ -36,6 +36,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             .prop_map(|(step, steps, offset)| Shape::Cumulate { step, size: step * steps, offset }),
         3 => (1i64..30).prop_map(|gap| Shape::Session { gap }),
         1 => Just(Shape::Ever),
+        1 => (1i64..30, 0i64..40).prop_map(|(every, offset)| Shape::Every { every, offset }),
     ]
 }
 
@@ -60,6 +61,7 @@ fn windows(shape: Shape, ts: i64) -> Vec<(i64, i64)> {
         }
         Shape::Session { gap } => vec![(ts, ts + gap)],
         Shape::Ever => vec![(0, i64::MAX)],
+        Shape::Every { .. } => unreachable!("told at strikes: see `Oracle::next_strike`"),
     }
 }
 
@@ -69,6 +71,12 @@ struct Open {
     begin: i64,
     end: i64,
     rows: Vec<Row>,
+}
+
+/// The first of some times that is a strike.
+fn strikes(shape: Shape, mut times: impl Iterator<Item = i64>) -> i64 {
+    let Shape::Every { every, offset } = shape else { unreachable!() };
+    times.find(|time| (time - offset).rem_euclid(every) == 0).unwrap()
 }
 
 struct Oracle {
@@ -87,7 +95,10 @@ impl Oracle {
 
     fn update(&mut self, key: u64, ts: i64, args: &[Value]) -> Vec<Result> {
         let row = Row { ts: ts as u64, args: args.to_vec() };
-        let mut found = windows(self.shape, ts);
+        let mut found = match self.shape {
+            Shape::Every { .. } => vec![(0, self.next_strike(key))],
+            shape => windows(shape, ts),
+        };
         if let Shape::Session { .. } = self.shape {
             let (mut begin, mut end) = found[0];
             let mut rows = Vec::new();
@@ -123,6 +134,12 @@ impl Oracle {
         changed.into_iter().map(of).collect()
     }
 
+    /// When a group is told next: the first strike after what has passed, when it came.
+    fn next_strike(&self, key: u64) -> i64 {
+        let own = self.open.iter().find(|open| open.key == key);
+        own.map_or_else(|| strikes(self.shape, self.closed.max(-1) + 1..), |open| open.end)
+    }
+
     fn result(&self, open: &Open) -> Result {
         let mut rows = open.rows.clone();
         rows.sort_by_key(|row| row.ts);
@@ -134,6 +151,18 @@ impl Oracle {
         let place = |key: u64| self.keys.iter().position(|known| *known == key).unwrap();
         let mut due: Vec<&Open> = self.open.iter().filter(|open| open.end <= until).collect();
         due.sort_by_key(|open| (open.end, place(open.key)));
+        if let Shape::Every { .. } = self.shape {
+            let last = strikes(self.shape, (0..=until).rev());
+            let told = |open: &&Open| {
+                let (key, _, _, values) = self.result(open);
+                (key, 0, last, values)
+            };
+            let found = due.iter().map(told).collect();
+            for open in self.open.iter_mut().filter(|open| open.end <= until) {
+                open.end = strikes(self.shape, until + 1..);
+            }
+            return found;
+        }
         let found = due.into_iter().map(|open| self.result(open)).collect();
         self.open.retain(|open| open.end > until);
         self.keys.retain(|key| self.open.iter().any(|open| open.key == *key));
@@ -223,7 +252,7 @@ proptest! {
         }
         assert_results(&spec, &closed(&mut groups, 1 << 40), &oracle.close(1 << 40));
         prop_assert_eq!(counter(&groups, "panes_displaced") + counter(&groups, "timeless"), 0);
-        if shape != Shape::Ever {
+        if !matches!(shape, Shape::Ever | Shape::Every { .. }) {
             let left = groups.pools.sketches.iter().map(Sketch::used);
             let left = left.chain(groups.sets.iter().map(Sets::used)).sum::<usize>();
             let kept = counter(&groups, "keys") + counter(&groups, "panes");

@@ -11,9 +11,13 @@
 //! A row is kept until the watermark of both streams has passed the last time that a row of the
 //! other side could have. `LATEST ... PER` keeps one row for every value of the named columns. Both
 //! bounds are inclusive. A row that comes behind the watermark is late: counted, and not joined.
+//! Joins with the closest row alone are [as-of joins](asof).
 //!
 //! Invariant: every pair that is kept long enough to meet meets once, when the later of both comes.
 
+mod asof;
+#[cfg(test)]
+mod asof_tests;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -27,7 +31,8 @@ use super::operator::{Context, Due, Progress};
 use super::plan::{Output, Program};
 use crate::state::StateReader;
 use crate::strategy::StateError;
-use rows::Rows;
+pub(super) use asof::{AsOf, AsOfPlan, Closest};
+pub(super) use rows::Rows;
 
 /// Words of the longest record.
 const RECORD_WORDS_MAX: usize = RECORD_BYTES_MAX / 8;
@@ -74,6 +79,8 @@ pub(super) struct JoinPlan {
     /// Words of the records.
     pub(super) words: [usize; 2],
     pub(super) rows_max: usize,
+    /// How much longer than their watermark both streams are waited for, nanoseconds.
+    pub(super) lateness: u64,
 }
 
 /// What is left to do with what is at hand.
@@ -102,13 +109,20 @@ pub(super) struct Join {
     /// What an earlier row is replaced by.
     old_per: Vec<u64>,
     watermark: u64,
-    pub(super) late: u64,
-    pub(super) rows_dropped: u64,
+    late: u64,
+    rows_dropped: u64,
 }
 
 /// A time moved by a distance, within what times can be.
 const fn moved(ts: u64, by: i64) -> u64 {
     ts.saturating_add_signed(by)
+}
+
+/// Says of the streams among results that nothing more will come with a time before `until`.
+fn said(outputs: &[Output], until: u64, context: &mut Context<'_>) {
+    for output in outputs.iter().filter(|output| !output.is_action) {
+        context.punctuate(output.schema.stream, Nanos(until));
+    }
 }
 
 impl Join {
@@ -136,8 +150,7 @@ impl Join {
 
     /// Bytes that it takes.
     pub(super) fn bytes(plan: &JoinPlan) -> usize {
-        let side = |at: usize| (plan.keys[at].words() + plan.words[at]) * 8 + 40;
-        plan.rows_max * (side(0) + side(1)) + plan.rows_max.next_power_of_two() * 16
+        (0..2).map(|at| Rows::bytes(plan.rows_max, plan.keys[at].words(), plan.words[at])).sum()
     }
 
     /// The words of the pair that are a side's.
@@ -159,6 +172,7 @@ impl Join {
         let ts = record.header.ts_event.0;
         if ts < self.watermark {
             self.late += 1;
+            context.late(record);
             return Progress::Done;
         }
         let half = self.half(side);
@@ -193,11 +207,12 @@ impl Join {
 
     /// Time has come to `now` on both streams.
     pub(super) fn on_time(&mut self, now: Nanos, context: &mut Context<'_>) -> Progress {
-        if now.0 <= self.watermark {
+        let now = now.0.saturating_sub(self.plan.lateness);
+        if now <= self.watermark {
             return Progress::Done;
         }
-        self.watermark = now.0;
-        self.todo = Todo::Expire(now.0);
+        self.watermark = now;
+        self.todo = Todo::Expire(now);
         self.resume(context)
     }
 
@@ -325,6 +340,14 @@ impl Join {
             }
         }
         self.todo = Todo::Nothing;
+        // Rows that wait may still leave alone, with their times.
+        let waits = |side: usize| match side {
+            _ if !self.plan.kind.keeps(side) => 0,
+            0 => self.plan.between.1.max(0),
+            _ => self.plan.between.0.saturating_neg().max(0),
+        };
+        let until = now.saturating_sub(waits(0).max(waits(1)).cast_unsigned());
+        said(&self.plan.outputs[0], until, context);
         Progress::Done
     }
 
@@ -359,5 +382,11 @@ impl Join {
     pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
         self.watermark = state.u64()?;
         self.sides.iter_mut().try_for_each(|side| side.restore(state))
+    }
+
+    /// What it counted.
+    pub(super) fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {
+        report("join_late", self.late);
+        report("join_rows_dropped", self.rows_dropped);
     }
 }

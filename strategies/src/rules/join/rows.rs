@@ -43,7 +43,7 @@ struct Row {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(in crate::rules) struct Rows {
     rows: Vec<Row>,
     /// Of every row its key, then the record.
     words: Vec<u64>,
@@ -53,6 +53,8 @@ pub(super) struct Rows {
     all: Ends,
     /// Rows that are free, linked by `in_time.newer`.
     free: u32,
+    /// The newest of the rows up to which [`Rows::keep_last_before`] has come.
+    settled: u32,
     pub(super) len: usize,
 }
 
@@ -102,7 +104,7 @@ fn bucket_of(key: &[u64], mask: usize) -> u32 {
 
 impl Rows {
     /// Room for so many rows, whose keys and records have so many words.
-    pub(super) fn new(rows_max: usize, key_words: usize, row_words: usize) -> Self {
+    pub(in crate::rules) fn new(rows_max: usize, key_words: usize, row_words: usize) -> Self {
         let link = Link { older: NONE, newer: NONE };
         let row = Row { ts: 0, bucket: 0, matched: false, in_bucket: link, in_time: link };
         let mut rows = Self {
@@ -113,15 +115,26 @@ impl Rows {
             buckets: vec![EMPTY; rows_max.next_power_of_two()],
             all: EMPTY,
             free: NONE,
+            settled: NONE,
             len: 0,
         };
         rows.clear();
         rows
     }
 
+    /// Bytes that so many rows take.
+    pub(in crate::rules) const fn bytes(
+        rows_max: usize,
+        key_words: usize,
+        row_words: usize,
+    ) -> usize {
+        let row = (key_words + row_words) * 8 + size_of::<Row>();
+        rows_max * row + rows_max.next_power_of_two() * size_of::<Ends>()
+    }
+
     fn clear(&mut self) {
         self.buckets.fill(EMPTY);
-        (self.all, self.len) = (EMPTY, 0);
+        (self.all, self.settled, self.len) = (EMPTY, NONE, 0);
         let count = self.rows.len() as u32;
         for (next, row) in (1..).zip(&mut self.rows) {
             row.in_time.newer = if next == count { NONE } else { next };
@@ -130,24 +143,24 @@ impl Rows {
     }
 
     /// Whether another row would make the oldest give way.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::rules) fn is_full(&self) -> bool {
         self.free == NONE
     }
 
     /// The oldest row of all.
-    pub(super) fn oldest(&self) -> Option<u32> {
+    pub(in crate::rules) fn oldest(&self) -> Option<u32> {
         (self.all.oldest != NONE).then_some(self.all.oldest)
     }
 
-    pub(super) fn ts(&self, at: u32) -> u64 {
+    pub(in crate::rules) fn ts(&self, at: u32) -> u64 {
         self.rows[at as usize].ts
     }
 
-    pub(super) fn is_matched(&self, at: u32) -> bool {
+    pub(in crate::rules) fn is_matched(&self, at: u32) -> bool {
         self.rows[at as usize].matched
     }
 
-    pub(super) fn set_matched(&mut self, at: u32) {
+    pub(in crate::rules) fn set_matched(&mut self, at: u32) {
         self.rows[at as usize].matched = true;
     }
 
@@ -155,19 +168,19 @@ impl Rows {
         at as usize * (self.key_words + self.row_words)
     }
 
-    pub(super) fn key(&self, at: u32) -> &[u64] {
+    pub(in crate::rules) fn key(&self, at: u32) -> &[u64] {
         let place = self.place(at);
         &self.words[place..place + self.key_words]
     }
 
     /// The record's words.
-    pub(super) fn record(&self, at: u32) -> &[u64] {
+    pub(in crate::rules) fn record(&self, at: u32) -> &[u64] {
         let place = self.place(at) + self.key_words;
         &self.words[place..place + self.row_words]
     }
 
     /// Adds a row; there has to be room.
-    pub(super) fn push(&mut self, ts: u64, key: &[u64], record: &[u64]) -> Option<u32> {
+    pub(in crate::rules) fn push(&mut self, ts: u64, key: &[u64], record: &[u64]) -> Option<u32> {
         let at = self.free;
         if at == NONE {
             return None;
@@ -188,7 +201,10 @@ impl Rows {
     }
 
     /// Drops a row.
-    pub(super) fn remove(&mut self, at: u32) {
+    pub(in crate::rules) fn remove(&mut self, at: u32) {
+        if at == self.settled {
+            self.settled = self.rows[at as usize].in_time.older;
+        }
         let bucket = self.rows[at as usize].bucket as usize;
         unlink!(self.rows, self.buckets[bucket], in_bucket, at);
         unlink!(self.rows, self.all, in_time, at);
@@ -198,7 +214,7 @@ impl Rows {
     }
 
     /// The oldest row of a key with a time from `low` on.
-    pub(super) fn first(&self, key: &[u64], low: u64) -> Option<u32> {
+    pub(in crate::rules) fn first(&self, key: &[u64], low: u64) -> Option<u32> {
         let bucket = bucket_of(key, self.buckets.len() - 1);
         let mut found = None;
         let mut at = self.buckets[bucket as usize].newest;
@@ -212,7 +228,7 @@ impl Rows {
     }
 
     /// The row of the same key behind another one, up to the time `high`.
-    pub(super) fn next(&self, at: u32, high: u64) -> Option<u32> {
+    pub(in crate::rules) fn next(&self, at: u32, high: u64) -> Option<u32> {
         let mut next = self.rows[at as usize].in_bucket.newer;
         while next != NONE && self.rows[next as usize].ts <= high {
             if self.key(next) == self.key(at) {
@@ -223,7 +239,49 @@ impl Rows {
         None
     }
 
-    pub(super) fn save(&self, out: &mut Vec<u8>) {
+    /// The newest row of a key with a time up to `high`: of one time the last that came.
+    pub(in crate::rules) fn last(&self, key: &[u64], high: u64) -> Option<u32> {
+        let bucket = bucket_of(key, self.buckets.len() - 1);
+        let mut at = self.buckets[bucket as usize].newest;
+        while at != NONE && (self.rows[at as usize].ts > high || self.key(at) != key) {
+            at = self.rows[at as usize].in_bucket.older;
+        }
+        (at != NONE).then_some(at)
+    }
+
+    /// The oldest row of a key.
+    pub(in crate::rules) fn oldest_of(&self, key: &[u64]) -> Option<u32> {
+        let bucket = bucket_of(key, self.buckets.len() - 1);
+        let mut at = self.buckets[bucket as usize].oldest;
+        while at != NONE && self.key(at) != key {
+            at = self.rows[at as usize].in_bucket.newer;
+        }
+        (at != NONE).then_some(at)
+    }
+
+    /// Drops what comes before a row of its key that is itself before a time; no row that is added
+    /// later is. Looks at every row once.
+    pub(in crate::rules) fn keep_last_before(&mut self, now: u64) {
+        loop {
+            let next = match self.settled {
+                NONE => self.all.oldest,
+                settled => self.rows[settled as usize].in_time.newer,
+            };
+            if next == NONE || self.rows[next as usize].ts >= now {
+                return;
+            }
+            let mut older = self.rows[next as usize].in_bucket.older;
+            while older != NONE && self.key(older) != self.key(next) {
+                older = self.rows[older as usize].in_bucket.older;
+            }
+            if older != NONE {
+                self.remove(older);
+            }
+            self.settled = next;
+        }
+    }
+
+    pub(in crate::rules) fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.len as u32).to_le_bytes());
         let mut at = self.all.oldest;
         while at != NONE {
@@ -236,7 +294,10 @@ impl Rows {
         }
     }
 
-    pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+    pub(in crate::rules) fn restore(
+        &mut self,
+        state: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
         self.clear();
         let mut words = vec![0; self.key_words + self.row_words];
         for _ in 0..state.u32()? {

@@ -9,13 +9,13 @@ use zerocopy::IntoBytes;
 use crate::chain::Chain;
 use crate::rules::{NULLS, RuleSet, Rules};
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 const SYMBOLS: [&str; 3] = ["A", "B", "C"];
 
 /// A trade (left) or an order (right): side, symbol, second.
-type Event = (usize, usize, u64);
+pub(super) type Event = (usize, usize, u64);
 
-fn record(seq: u64, (side, symbol, second): Event) -> RecordBuf {
+pub(super) fn record(seq: u64, (side, symbol, second): Event) -> RecordBuf {
     let ts_event = Nanos(second * SECOND);
     // Two feeds: what one brings would be in order.
     let stamp = Stamp { feed: side as u8, seq: Seq(seq), ts_event, ..Stamp::default() };
@@ -30,7 +30,7 @@ fn record(seq: u64, (side, symbol, second): Event) -> RecordBuf {
     }
 }
 
-fn rules(text: &str) -> (RuleSet, Chain) {
+pub(super) fn rules(text: &str) -> (RuleSet, Chain) {
     let mut set = RuleSet::new();
     set.add("join.sql", text).unwrap_or_else(|error| panic!("{error}"));
     let chain = Chain::new(vec![], vec![Box::new(Rules::new(&set))]);
@@ -49,7 +49,7 @@ fn pair(set: &RuleSet, action: &Record) -> (Option<u64>, Option<u64>) {
     (known(0, "l"), known(1, "r"))
 }
 
-fn run(
+pub(super) fn run(
     set: &RuleSet,
     chain: &mut Chain,
     record: &Record,

@@ -93,7 +93,7 @@ impl View<'_> {
                 let value = program.run(machine, bytes, &[]);
                 match nav.nav.ty {
                     Type::Text(_) if value.known => {
-                        put_text(program.text(value, bytes), nav, scratch)
+                        put_text(program.text(value, bytes, machine.made()), nav, scratch)
                     }
                     _ => value,
                 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{Join, JoinConstraint, JoinOperator, Spanned, TableFactor};
-use sqlparser::tokenizer::Token;
+use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, Spanned, TableFactor};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::query::joined;
 use super::{Parsed, Reader, Wrong};
@@ -26,7 +27,13 @@ impl Reader<'_> {
             let many = "a join of more than two streams: INSERT INTO a stream between them; this";
             return if joins.is_empty() { Ok(None) } else { Err(refuse(many)) };
         };
+        let mut closest = None;
         let (kind, constraint) = match &join.join_operator {
+            JoinOperator::AsOf { match_condition, constraint } => {
+                self.bounded(match_condition, span)?;
+                closest = Some(match_condition.clone());
+                (if self.is_asof_left { JoinKind::Left } else { JoinKind::Inner }, constraint)
+            }
             JoinOperator::Join(on) | JoinOperator::Inner(on) => (JoinKind::Inner, on),
             JoinOperator::Left(on) | JoinOperator::LeftOuter(on) => (JoinKind::Left, on),
             JoinOperator::Right(on) | JoinOperator::RightOuter(on) => (JoinKind::Right, on),
@@ -46,17 +53,20 @@ impl Reader<'_> {
         let alias = alias.as_ref().map(|alias| self.ident(&alias.name));
         let span = stream.span.clone();
         let (per, within, on) = (None, None, on.clone());
-        Ok(Some(JoinClause { kind, stream, alias, per, on, within, span }))
+        Ok(Some(JoinClause { kind, stream, alias, per, closest, on, within, span }))
     }
 
-    /// The shorthand's `JOIN [LATEST] stream [PER (columns)] ON condition [WITHIN interval]`.
+    /// The shorthand's `JOIN [LATEST] stream [PER (columns)] ON condition [WITHIN interval]`, and
+    /// `ASOF JOIN stream MATCH_CONDITION (condition) ON ...`.
     pub(super) fn join(&mut self) -> Parsed<Option<JoinClause>> {
         let begin = self.here();
+        let is_asof = self.word("ASOF");
         if !self.word("JOIN") {
-            return Ok(None);
+            return if is_asof { Err(self.expected("`JOIN`")) } else { Ok(None) };
         }
-        let is_latest = self.word("LATEST");
+        let is_latest = !is_asof && self.word("LATEST");
         let (stream, mut alias) = self.stream()?;
+        let closest = if is_asof { Some(self.match_condition()?) } else { None };
         let mut per = None;
         // PER is no keyword, so it is taken for another name of the stream.
         let is_per = |alias: &Option<Name>| {
@@ -86,6 +96,38 @@ impl Reader<'_> {
         let on = self.expr()?;
         let within = if self.word("WITHIN") { Some(self.expr()?) } else { None };
         let span = begin.start..self.end().end;
-        Ok(Some(JoinClause { kind: JoinKind::Inner, stream, alias, per, on, within, span }))
+        let kind = if self.is_asof_left { JoinKind::Left } else { JoinKind::Inner };
+        Ok(Some(JoinClause { kind, stream, alias, per, closest, on, within, span }))
     }
+
+    fn match_condition(&mut self) -> Parsed<Expr> {
+        if !self.word("MATCH_CONDITION") {
+            return Err(self.expected("`MATCH_CONDITION (...)`: the closest row in which way?"));
+        }
+        self.token(&Token::LParen)?;
+        let condition = self.expr()?;
+        self.token(&Token::RParen)?;
+        Ok(condition)
+    }
+}
+
+/// The tokens of a statement without the LEFT that stands beside ASOF, which the parser of queries
+/// does not know, and whether there was one.
+pub(super) fn without_asof_left(tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, bool) {
+    let is = |token: &TokenWithSpan, keyword: Keyword| {
+        let Token::Word(word) = &token.token else { return false };
+        word.keyword == keyword
+    };
+    let solid: Vec<usize> =
+        (0..tokens.len()).filter(|&at| !matches!(tokens[at].token, Token::Whitespace(_))).collect();
+    let pair = solid.windows(2).find(|pair| {
+        let [a, b] = [&tokens[pair[0]], &tokens[pair[1]]];
+        is(a, Keyword::LEFT) && is(b, Keyword::ASOF) || is(a, Keyword::ASOF) && is(b, Keyword::LEFT)
+    });
+    let left =
+        pair.and_then(|pair| pair.iter().copied().find(|&at| is(&tokens[at], Keyword::LEFT)));
+    let Some(left) = left else { return (tokens, false) };
+    let mut tokens = tokens;
+    tokens.remove(left);
+    (tokens, true)
 }

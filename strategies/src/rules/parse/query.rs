@@ -115,7 +115,8 @@ impl Reader<'_> {
         }
         let parser = Parser::new(&GenericDialect {}).with_recursion_limit(DEPTH_MAX);
         let parser = parser.with_tokens_with_locations(self.tail.to_vec());
-        let mut reader = Reader { parser, places: self.places, number: self.number, tail: &[] };
+        let (places, number) = (self.places, self.number);
+        let mut reader = Reader { parser, places, number, tail: &[], is_asof_left: false };
         reader.word("WITH");
         let options = reader.options()?;
         reader.ended()?;

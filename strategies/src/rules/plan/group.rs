@@ -71,6 +71,7 @@ impl GroupPlan {
             Shape::Cumulate { step, size, .. } => format!("cumulate {} to {}", ns(step), ns(size)),
             Shape::Session { gap } => format!("session {}", ns(gap)),
             Shape::Ever => "groups that never end".to_owned(),
+            Shape::Every { every, .. } => format!("groups that never end, every {}", ns(every)),
         };
         let emit = match self.emit {
             Emit::Close => "told when closed",
@@ -129,6 +130,7 @@ impl Planner<'_> {
         let values: Result<Vec<Typed>, Noted> =
             insert.select.iter().map(|expr| resolver.expr(expr)).collect();
         let (filter, grouping, mut having, mut values) = (filter?, grouping?, having?, values?);
+        let grouping = Grouping { shape: self.told_every(options, grouping.shape)?, ..grouping };
         known?;
         for typed in values.iter_mut().chain(&mut having) {
             to_keys(typed, &grouping.keys);
@@ -139,7 +141,17 @@ impl Planner<'_> {
             Emit::Close => 0,
             Emit::Change => self.set.lateness(stream.schema.stream),
         };
+        let edges: Vec<Option<i64>> =
+            values.iter().map(|value| edge(value, grouping.shape)).collect();
         let mut output = self.destination(insert, stream, values, lateness)?;
+        if insert.is_view && options.emit == Emit::Close {
+            let view = output.schema.stream;
+            for (column, edge) in output.columns.iter().zip(edges) {
+                if let Some(ns) = edge {
+                    self.set.catalog.set_bound(view, column.field.offset, ns);
+                }
+            }
+        }
         let having = having.map(|having| self.compile(&having)).transpose()?;
         let plan = plans.plans.into_iter().next();
         let (args, aggregates) =
@@ -172,6 +184,23 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Groups that never end may be told every so often.
+    fn told_every(&mut self, options: &Options, shape: Shape) -> Result<Shape, Noted> {
+        let Some(key) = &options.of_held else { return Ok(shape) };
+        let wrong = match (shape, options.every, options.emit) {
+            _ if options.delay.is_some() => "groups are not held: make this a view",
+            (Shape::Ever, Some(every), Emit::Close) => {
+                let (every, offset) = (every.cast_signed(), options.offset.cast_signed());
+                return Ok(Shape::Every { every, offset });
+            }
+            (Shape::Ever, None, _) => "every what?",
+            (Shape::Ever, ..) => "they are told as they change",
+            _ => "windows are told when they close",
+        };
+        let title = format!("`{}` goes with groups that never end", key.text);
+        Err(self.wrong(key, title, wrong))
+    }
+
     /// Groups that never end are told as they change, or never.
     fn ever_ends(&mut self, insert: &Insert, options: &Options, shape: Shape) -> Result<(), Noted> {
         if shape != Shape::Ever || options.emit == Emit::Change {
@@ -180,7 +209,7 @@ impl Planner<'_> {
         let title = "groups that never end are told as they change".to_owned();
         let noted = self.wrong(&insert.action, title, "when would this one be told?");
         let help = "add tumble(ts_event, INTERVAL '1' MINUTE), hop, session or cumulate to \
-                    GROUP BY, or WITH (emit = 'change')";
+                    GROUP BY, or WITH (emit = 'change'), or WITH (every = '1s')";
         self.diagnostics.help(help);
         Err(noted)
     }
@@ -227,13 +256,22 @@ impl Planner<'_> {
     }
 }
 
+/// How much a bound of a window is before its last moment, when what it leads to happens.
+fn edge(value: &Typed, shape: Shape) -> Option<i64> {
+    match (&value.node, shape) {
+        (Node::Window { window: BOUNDS, aggregate: 1 }, _) => Some(-1),
+        (Node::Window { window: BOUNDS, aggregate: 0 }, Shape::Hop { size, .. }) => Some(size - 1),
+        _ => None,
+    }
+}
+
 /// Panes of a key, if a rule does not say.
 fn panes_of_key(shape: Shape) -> usize {
     match shape {
         Shape::Hop { slide, size, pane, .. } if slide != size => {
             (size / pane + 1).min(PANES_OF_KEY) as usize
         }
-        Shape::Ever => 1,
+        Shape::Ever | Shape::Every { .. } => 1,
         _ => 2,
     }
 }

@@ -3,7 +3,7 @@
 
 use corelane_feeds::streams::sys::Tick;
 
-use super::{Kind, Options, Output, Planner, Program, Rule};
+use super::{Kind, Options, Output, Planner, Program, Rule, StateKey};
 use crate::rules::ast::{CreateRule, Insert, JoinClause, Name};
 use crate::rules::catalog::{Column, Stream};
 use crate::rules::expr::{Arith, Compare, Node, Typed};
@@ -30,12 +30,31 @@ pub(super) struct On {
     pub(super) low: Option<i64>,
     pub(super) high: Option<i64>,
     pub(super) rest: Vec<Typed>,
+    /// That no part of the keys is NULL.
+    pub(super) known: Vec<Typed>,
 }
 
 /// Names and options of a rule that joins.
 pub(super) struct Named<'a> {
     pub(super) name: &'static str,
     pub(super) options: &'a Options,
+}
+
+impl Named<'_> {
+    /// Rows of a side.
+    pub(super) fn rows_max(&self) -> usize {
+        self.options.rows_max.unwrap_or(ROWS_MAX)
+    }
+}
+
+impl On {
+    /// The rest, with what keys have to be.
+    pub(super) fn condition(self) -> Option<Typed> {
+        self.known.into_iter().chain(self.rest).reduce(|left, right| {
+            let span = left.span.start..right.span.end;
+            Typed::new(Node::And(Box::new(left), Box::new(right)), Type::Bool, span)
+        })
+    }
 }
 
 fn conjuncts(typed: Typed, out: &mut Vec<Typed>) {
@@ -87,8 +106,8 @@ impl Sides {
 }
 
 impl Planner<'_> {
-    /// Whether a column is the event time of its side.
-    fn is_time(&self, sides: &Sides, column: Column) -> Option<usize> {
+    /// The side of which a column is the event time, or a fixed time from it, and that distance.
+    fn is_time(&self, sides: &Sides, column: Column) -> Option<(usize, i64)> {
         let side = usize::from(column.offset >= sides.base);
         let offset = column.offset - side * sides.base;
         let id = sides.streams[side].schema.stream;
@@ -97,13 +116,16 @@ impl Planner<'_> {
             let column = stream.declared.columns.get(stream.declared.time?)?;
             Some(column.field.offset)
         });
-        (offset == TS_EVENT || Some(offset) == time).then_some(side)
+        if offset == TS_EVENT || Some(offset) == time {
+            return Some((side, 0));
+        }
+        Some((side, self.set.catalog.bound(id, offset)?.checked_neg()?))
     }
 
     /// `event time + distance`: its side and the distance.
     fn time_of(&self, sides: &Sides, typed: &Typed) -> Option<(usize, i64)> {
         match &typed.node {
-            Node::Column(column) => Some((self.is_time(sides, *column)?, 0)),
+            Node::Column(column) => self.is_time(sides, *column),
             Node::Arith(op @ (Arith::Add | Arith::Sub), left, right) => {
                 let (time, by) = match (self.time_of(sides, left), right.constant()) {
                     (Some(time), Some(by)) => (time, by),
@@ -118,7 +140,11 @@ impl Planner<'_> {
     }
 
     /// What a condition says of `right.ts - left.ts`: at least and at most.
-    fn distance(&self, sides: &Sides, typed: &Typed) -> Option<(Option<i64>, Option<i64>)> {
+    pub(super) fn distance(
+        &self,
+        sides: &Sides,
+        typed: &Typed,
+    ) -> Option<(Option<i64>, Option<i64>)> {
         let Node::Compare(op, left, right) = &typed.node else { return None };
         let (a, b) = (self.time_of(sides, left)?, self.time_of(sides, right)?);
         // a.ts + x op b.ts + y
@@ -142,8 +168,13 @@ impl Planner<'_> {
     fn take_apart(&self, sides: &Sides, on: Typed) -> On {
         let mut all = Vec::new();
         conjuncts(on, &mut all);
-        let mut on = On { keys: [vec![], vec![]], low: None, high: None, rest: vec![] };
+        let mut on =
+            On { keys: [vec![], vec![]], low: None, high: None, rest: vec![], known: vec![] };
         for typed in all {
+            // TRUE says nothing.
+            if matches!(typed.node, Node::Int(truth) if truth != 0) {
+                continue;
+            }
             if let Some((low, high)) = self.distance(sides, &typed) {
                 on.low = on.low.max(low);
                 on.high = match (on.high, high) {
@@ -178,7 +209,7 @@ impl Planner<'_> {
                     if matches!(&left.node, Node::Column(column) if column.nulls.is_none()) {
                         continue;
                     }
-                    on.rest.push(is_null(left));
+                    on.known.push(is_null(left));
                     continue;
                 }
             }
@@ -263,7 +294,8 @@ impl Planner<'_> {
         join: &JoinClause,
         options: &Options,
     ) -> Result<(), Noted> {
-        self.no_groups(options)?;
+        self.no_group_windows(options)?;
+        self.none_held(options)?;
         if let Some(by) = insert.group.first() {
             let span = self.places.of(by);
             let title = "groups of a join are not there yet".to_owned();
@@ -321,17 +353,18 @@ impl Planner<'_> {
     ) -> Result<(), Noted> {
         let mut resolver = self.resolver_of(scope);
         let on = resolver.condition(&join.on);
+        let closest = join.closest.as_ref().map(|closest| resolver.condition(closest)).transpose();
         let within = join.within.as_ref().map(|within| resolver.expr(within)).transpose();
         let mut on = self.take_apart(sides, on?);
+        let within = within?.map(|within| self.within(&within)).transpose()?;
         if let Some(table) = self.set.catalog.table(&join.stream.text).cloned() {
             return self.lookup(named, join, sides, (table, on), filter, outputs);
         }
         let here = Name { text: String::new(), span: join.span.clone() };
-        if let Some(within) = within? {
-            let bound = within.constant().filter(|ns| within.ty == Type::Interval && *ns > 0);
-            let Some(ns) = bound else {
-                return Err(self.wrong(&here, "WITHIN takes an INTERVAL".to_owned(), "here"));
-            };
+        if let Some(closest) = closest? {
+            return self.as_of(named, join, sides, (&closest, &on, within), filter, outputs);
+        }
+        if let Some(ns) = within {
             // A span of exactly that long is outside.
             (on.low, on.high) = (on.low.max(Some(1 - ns)), Some(on.high.unwrap_or(ns).min(ns - 1)));
         }
@@ -365,31 +398,37 @@ impl Planner<'_> {
                 *program = Some(self.compile(typed)?);
             }
         }
-        let rest = on.rest.into_iter().reduce(|left, right| {
-            let span = left.span.start..right.span.end;
-            Typed::new(Node::And(Box::new(left), Box::new(right)), Type::Bool, span)
-        });
+        let state = self.states_of(sides, &on)?;
         let plan = JoinPlan {
             kind: join.kind,
             keys,
             between,
             per,
-            on: rest.map(|rest| self.compile(&rest)).transpose()?,
+            on: on.condition().map(|on| self.compile(&on)).transpose()?,
             filters: programs,
             outputs,
             words: sides.streams.map(|stream| stream.schema.bytes / 8),
-            rows_max: named.options.rows_max.unwrap_or(ROWS_MAX),
+            rows_max: named.rows_max(),
+            lateness: named.options.lateness,
         };
         let mut reads = sides.streams.map(|stream| stream.schema.stream).to_vec();
         reads.push(Tick::STREAM);
         let kind = Kind::Join(Box::new(plan));
+        self.set.rules.push(Rule::new(named.name, named.options, reads, state, kind));
+        Ok(())
+    }
+
+    /// What a join keeps state of either side by.
+    ///
+    /// # Errors
+    /// If a mistake was noted.
+    pub(super) fn states_of(&mut self, sides: &Sides, on: &On) -> Result<Vec<StateKey>, Noted> {
         let mut state = Vec::new();
         for (side, keys) in on.keys.iter().enumerate() {
             let keys: Vec<Typed> = keys.iter().map(|key| sides.alone(side, key)).collect();
             state.push(self.state_key(sides.streams[side], &keys)?);
         }
-        self.set.rules.push(Rule::new(named.name, named.options, reads, state, kind));
-        Ok(())
+        Ok(state)
     }
 
     /// `PER (columns)`, for either side.

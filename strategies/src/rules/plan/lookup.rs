@@ -13,7 +13,6 @@ use crate::rules::key::KeyProgram;
 use crate::rules::lookup::LookupPlan;
 use crate::rules::resolve::Noted;
 use crate::rules::table::{Index, Table};
-use crate::rules::types::Type;
 
 impl Planner<'_> {
     /// A join whose right side is a table, ON being taken apart.
@@ -34,9 +33,18 @@ impl Planner<'_> {
             let title = "a table keeps no rows that wait for a stream".to_owned();
             return Err(self.wrong(&here, title, "JOIN, LEFT, SEMI and ANTI JOIN look it up"));
         }
-        if join.per.is_some() || join.within.is_some() || on.low.is_some() || on.high.is_some() {
+        if join.per.is_some()
+            || join.closest.is_some()
+            || join.within.is_some()
+            || on.low.is_some()
+            || on.high.is_some()
+        {
             let title = "a table has no times".to_owned();
-            return Err(self.wrong(&here, title, "leave LATEST, WITHIN and bounds of time out"));
+            return Err(self.wrong(
+                &here,
+                title,
+                "leave ASOF, LATEST, WITHIN and bounds of time out",
+            ));
         }
         let columns = self.key_columns(&table, sides.base);
         let [left, right] = &on.keys;
@@ -62,17 +70,13 @@ impl Planner<'_> {
         for (program, typed) in filters.iter_mut().zip([filter, without.as_ref()]) {
             *program = typed.map(|typed| self.compile(typed)).transpose()?;
         }
-        let rest = on.rest.into_iter().reduce(|left, right| {
-            let span = left.span.start..right.span.end;
-            Typed::new(Node::And(Box::new(left), Box::new(right)), Type::Bool, span)
-        });
         let [both, alone, _] = outputs;
         let plan = LookupPlan {
             kind: join.kind,
             table,
             index: Arc::new(index),
             key,
-            on: rest.map(|rest| self.compile(&rest)).transpose()?,
+            on: on.condition().map(|on| self.compile(&on)).transpose()?,
             filters,
             outputs: [both, alone],
             base: sides.base,

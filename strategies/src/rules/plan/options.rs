@@ -34,6 +34,15 @@ pub(super) struct Options {
     pub(super) name: Option<Name>,
     /// An option that only queries of groups have, if there is one.
     of_groups: Option<Name>,
+    /// `lateness`, if it is there.
+    of_lateness: Option<Name>,
+    /// How long rows are held.
+    pub(super) delay: Option<u64>,
+    /// Rows are held, or groups told, until times that are so far apart, and this far from 1970.
+    pub(super) every: Option<u64>,
+    pub(super) offset: u64,
+    /// One of these, if it is there.
+    pub(super) of_held: Option<Name>,
 }
 
 impl Default for Options {
@@ -53,12 +62,17 @@ impl Default for Options {
             windows_max: None,
             name: None,
             of_groups: None,
+            of_lateness: None,
+            delay: None,
+            every: None,
+            offset: 0,
+            of_held: None,
         }
     }
 }
 
 /// Every option, and what its values are.
-const OPTIONS: [(&str, &str); 15] = [
+const OPTIONS: [(&str, &str); 18] = [
     ("mode", "'live', 'shadow' and 'challenger' are"),
     ("against", "the name of a rule is"),
     ("share", "a number above 0 and at most 1 is"),
@@ -72,6 +86,9 @@ const OPTIONS: [(&str, &str); 15] = [
     ("windows_max", "a whole number from 1 is"),
     ("emit", "'close' and 'change' are"),
     ("lateness", "a time as '2s' is: ns, us, ms, s, min and h are known"),
+    ("delay", "a time as '2s' is: ns, us, ms, s, min and h are known"),
+    ("every", "a time as '2s' is: ns, us, ms, s, min and h are known"),
+    ("offset", "a time as '2s' is: ns, us, ms, s, min and h are known"),
     ("name", "the name of a query is"),
     ("version", "a whole number from 1 is"),
 ];
@@ -121,6 +138,12 @@ impl Options {
                 let none = matches!(text, "0" | "0s").then_some(0);
                 self.lateness = none.or_else(|| read_time(text)).filter(|ns| *ns < 1 << 58)?;
             }
+            "delay" => self.delay = Some(read_time(text).filter(|ns| *ns < 1 << 58)?),
+            "every" => self.every = Some(read_time(text).filter(|ns| *ns < 1 << 58)?),
+            "offset" => {
+                let none = matches!(text, "0" | "0s").then_some(0);
+                self.offset = none.or_else(|| read_time(text)).filter(|ns| *ns < 1 << 58)?;
+            }
             "windows_max" => self.windows_max = Some(number()?),
             "name" => self.name = Some(value.clone()),
             "keys_max" => self.keys_max = number()?,
@@ -157,8 +180,11 @@ impl Planner<'_> {
                 });
                 return Err(noted);
             };
-            if ["emit", "lateness", "windows_max"].contains(&name.as_str()) {
-                read.of_groups = Some(key.clone());
+            match name.as_str() {
+                "emit" | "windows_max" => read.of_groups = Some(key.clone()),
+                "lateness" => read.of_lateness = Some(key.clone()),
+                "delay" | "every" | "offset" => read.of_held = Some(key.clone()),
+                _ => {}
             }
             if read.read(&name, value).is_none() {
                 let title = format!("`{}` is no value of `{name}`", value.text);
@@ -168,11 +194,23 @@ impl Planner<'_> {
         Ok(read)
     }
 
-    /// Notes a mistake if there are options that only queries of groups have.
+    /// Notes a mistake if there are options that only queries that wait for times have.
     ///
     /// # Errors
     /// If there are.
     pub(super) fn no_groups(&mut self, options: &Options) -> Result<(), Noted> {
+        self.no_group_windows(options)?;
+        self.none_held(options)?;
+        let Some(key) = &options.of_lateness else { return Ok(()) };
+        let title = format!("`{}` goes with GROUP BY and joins", key.text);
+        Err(self.wrong(key, title, "nothing waits for a time here"))
+    }
+
+    /// Notes a mistake if there are options that only queries of groups have.
+    ///
+    /// # Errors
+    /// If there are.
+    pub(super) fn no_group_windows(&mut self, options: &Options) -> Result<(), Noted> {
         let Some(key) = &options.of_groups else { return Ok(()) };
         let title = format!("`{}` goes with GROUP BY", key.text);
         Err(self.wrong(key, title, "there are no groups here"))

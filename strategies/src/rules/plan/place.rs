@@ -208,9 +208,13 @@ impl Placing<'_> {
         let is_late = stream.0 & LATE != 0;
         let makes = move |rule: &Rule| {
             if is_late {
-                // What comes too late for a window of groups.
+                // What comes too late for a window of groups or a join.
                 let of = StreamId(stream.0 & !LATE);
-                return matches!(rule.kind, Kind::Group(_)) && rule.reads.contains(&of);
+                let tells = matches!(
+                    rule.kind,
+                    Kind::Group(_) | Kind::Join(_) | Kind::AsOf(_) | Kind::Hold(_)
+                );
+                return tells && rule.reads.contains(&of);
             }
             let mut made = rule.kind.outputs().iter().filter(|output| !output.is_action);
             made.any(|output| output.schema.stream == stream)
@@ -365,7 +369,7 @@ fn common(rule: &Rule) -> Option<Vec<Keyed>> {
 
 /// Whether the keys of its states stand for one another, part by part.
 fn compares(rule: &Rule) -> bool {
-    matches!(rule.kind, Kind::Join(_) | Kind::Pattern(_))
+    matches!(rule.kind, Kind::Join(_) | Kind::AsOf(_) | Kind::Pattern(_))
 }
 
 /// What the parts of a key mean.

@@ -73,7 +73,7 @@ impl PoolWindow {
                 return value;
             }
             let mut word = [0];
-            put_words(program, value, *ty, row, &mut word);
+            put_words(program, value, *ty, (row, machine.made()), &mut word);
             Value { bits: word[0], known: true }
         })
     }

@@ -126,7 +126,12 @@ impl Planner<'_> {
         if !insert.group.is_empty() {
             return self.grouped(name, insert, &options);
         }
-        self.no_groups(&options)?;
+        let held = options.held();
+        match held {
+            Some(_) => self.no_group_windows(&options)?,
+            None if options.of_held.is_some() => return Err(self.every_what(&options)),
+            None => self.no_groups(&options)?,
+        }
         let known = if insert.is_view { Ok(()) } else { self.target(&insert.action).map(drop) };
         let stream = self.stream(&insert.stream)?;
         let mut plans = WindowPlans::default();
@@ -151,6 +156,11 @@ impl Planner<'_> {
         known?;
         let lateness = self.set.lateness(stream.schema.stream);
         let output = self.destination(insert, stream, values, lateness)?;
+        if let Some(until) = held {
+            let is_any = !plans.plans.is_empty() || qualify.is_some();
+            self.no_windows(rule_name, is_any)?;
+            return self.hold(name, &options, until, (stream, filter.as_ref()), output);
+        }
         let (windows, outputs) = (plans.plans, vec![output]);
         let parts = Parts { stream, filter, windows, condition: qualify, outputs };
         self.query(name, rule_name, &options, parts)

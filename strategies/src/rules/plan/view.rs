@@ -8,12 +8,9 @@ use corelane_feeds::schema::SqlType;
 use super::{Output, Planner};
 use crate::rules::ast::{Insert, Name};
 use crate::rules::catalog::{Action, Stream};
-use crate::rules::expr::{Node, Typed};
+use crate::rules::expr::{Node, TEXT_MAX, Typed};
 use crate::rules::resolve::Noted;
 use crate::rules::types::Type;
-
-/// Bytes of a text in a column.
-const TEXT_MAX: u8 = 64;
 
 impl Planner<'_> {
     /// What a query that reads a stream fills with these values. Records of a view may be so late.
@@ -73,7 +70,7 @@ impl Planner<'_> {
     fn column_type(&mut self, value: &Typed) -> Result<SqlType, Noted> {
         let wrong = match value.ty {
             _ if value.node == Node::Null => "NULL has no type: cast it",
-            Type::Text(n) if n > TEXT_MAX => "a column holds at most 64 bytes",
+            Type::Text(n) if n > TEXT_MAX => "a column holds at most 128 bytes",
             ty => return Ok(stored(ty)),
         };
         self.diagnostics.push(value.span.clone(), "no column can hold this", wrong);

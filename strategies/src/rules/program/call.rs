@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use super::{Code, Program, load_of};
+use super::{Code, Machine, Program, load_of};
 use crate::functions::{ARGS_MAX, Datum};
+use crate::rules::expr::TEXT_MAX;
 use crate::rules::key::{KeyProgram, put_words, words};
 use crate::rules::table::{Index, TableRef};
 use crate::rules::types::{Type, Value};
 
-/// Words of a key of one part: a text of 64 bytes, and which parts are NULL.
-const KEY_WORDS_MAX: usize = 9;
+/// Words of a key of one part: a text, and which parts are NULL.
+const KEY_WORDS_MAX: usize = TEXT_MAX as usize / 8 + 1;
 
 impl Program {
     /// What looks whether a value of a type is a key of a table, which has one part.
@@ -33,23 +34,26 @@ impl Program {
 
     /// Whether a known value is a key of the table of a number.
     #[inline]
-    pub(super) fn is_in(&self, at: u32, value: Value, record: &[u8]) -> bool {
+    pub(super) fn is_in(&self, at: u32, value: Value, record: &[u8], made: &[u8]) -> bool {
         let Some((index, ty)) = self.tables.get(at as usize) else { return false };
         let mut key = [0; KEY_WORDS_MAX];
         let Some(key) = key.get_mut(..index.words()) else { return false };
         let Some(own) = key.get_mut(..words(*ty)) else { return false };
-        put_words(self, value, *ty, record, own);
+        put_words(self, value, *ty, (record, made), own);
         index.find(key).is_some()
     }
 
     /// A function of the first registers.
-    pub(super) fn call(&self, at: u32, registers: &[Value], record: &[u8]) -> Option<Value> {
+    pub(super) fn call(&self, at: u32, machine: &Machine, dst: u8, record: &[u8]) -> Option<Value> {
+        let registers = machine.registers.get(dst.into()..)?;
         let (function, types) = self.functions.get(at as usize)?;
         let mut args = [Datum::Null; ARGS_MAX];
         let args = args.get_mut(..types.len())?;
         for ((arg, &value), &ty) in args.iter_mut().zip(registers).zip(types) {
             *arg = match ty {
-                Type::Text(_) if value.known => Datum::Text(self.text(value, record)),
+                Type::Text(_) if value.known => {
+                    Datum::Text(self.text(value, record, machine.made()))
+                }
                 _ => Datum::of(ty, value),
             };
         }

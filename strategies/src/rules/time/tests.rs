@@ -4,6 +4,7 @@ use corelane_feeds::record::{FLAG_DERIVED, Header, StreamId};
 use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::Nanos;
 
+use super::Flows;
 use super::{JUMP_MAX, Time};
 use crate::state::StateReader;
 
@@ -16,7 +17,8 @@ fn header(stream: StreamId, feed: u8, ts: u64) -> Header {
 }
 
 fn time() -> Time {
-    Time::new(vec![(A, 10), (B, 0), (A, 10), (VIEW, 5), (Tick::STREAM, 0)], &[VIEW])
+    let streams = vec![(A, 10), (B, 0), (A, 10), (VIEW, 5), (Tick::STREAM, 0)];
+    Time::new(streams, &[VIEW], &Flows::default())
 }
 
 fn marks(time: &Time) -> [u64; 3] {
