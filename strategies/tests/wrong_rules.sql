@@ -476,3 +476,13 @@ INSERT INTO go SELECT last_value(qty) FILTER (WHERE qty > 1) FROM itch.trade GRO
 INSERT INTO go SELECT count(*) FILTER (WHERE qty) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND)
 ----
 CREATE STREAM s (t VARCHAR(129))
+----
+INSERT INTO go SELECT qty FROM itch.trade LIMIT 5
+----
+INSERT INTO go SELECT qty FROM itch.trade LIMIT 5 OFFSET 3 WITH (every = '1s')
+----
+INSERT INTO go SELECT qty FROM itch.trade ORDER BY nothing WITH (every = '1s')
+----
+INSERT INTO go SELECT qty FROM itch.trade ORDER BY qty NULLS FIRST WITH (every = '1s')
+----
+INSERT INTO go SELECT count(*) FROM itch.trade GROUP BY tumble(ts_event, INTERVAL '1' SECOND) ORDER BY symbol

@@ -148,6 +148,10 @@ pub(super) struct Insert {
     pub(super) filter: Option<Expr>,
     /// `QUALIFY`: after windows.
     pub(super) qualify: Option<Expr>,
+    /// `ORDER BY`, and whether the greatest comes first.
+    pub(super) order: Vec<(Expr, bool)>,
+    /// `LIMIT`.
+    pub(super) limit: Option<u32>,
     /// `WINDOW name AS (...)`.
     pub(super) windows: Vec<NamedWindowDefinition>,
 }

@@ -37,7 +37,16 @@ FROM T MATCH_RECOGNIZE (
 -- not expressible: functions of a user's own are registered by a program, not by rule text
 
 -- case flink-mr-testEventsAreProperlyOrdered
--- not expressible: rows come by event time, those of one time as they arrived; no second sort key
+-- time: rowtime
+-- lateness: 3ms
+-- end
+CREATE ACTION say (c0 BIGINT, c1 BIGINT, c2 BIGINT);
+CREATE STREAM sorted (id BIGINT, name VARCHAR(8));
+INSERT INTO sorted SELECT id, name FROM T ORDER BY ts, secondaryOrder DESC, ternaryOrder
+WITH (every = '1ms');
+INSERT INTO say SELECT x, y, z FROM sorted MATCH_RECOGNIZE (
+  MEASURES A.id AS x, B.id AS y, C.id AS z AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (A B C) DEFINE A AS name = 'a', B AS name = 'b', C AS name = 'c');
 
 -- case duckdb-mr-4.3-table2-one-row
 -- end
@@ -574,8 +583,10 @@ CREATE ACTION say (
 CREATE VIEW offers AS SELECT a.id AS auction, a.item_name AS item
 FROM auction a JOIN bid b ON a.id = b.auction
   AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' DAY;
-INSERT INTO say SELECT auction, item, count(*)
+CREATE VIEW counts AS SELECT auction, item, count(*) AS n
 FROM offers GROUP BY auction, item, tumble(ts_event, INTERVAL '1' DAY);
+INSERT INTO say SELECT auction, item, n FROM counts ORDER BY n DESC LIMIT 1000
+WITH (every = '24h');
 
 -- case nexmark-rw-q106
 -- end: 2 days

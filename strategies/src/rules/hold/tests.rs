@@ -2,7 +2,7 @@
 
 use corelane_feeds::record::{Record, RecordBuf, Stamp, View};
 use corelane_feeds::streams::{itch, sys};
-use corelane_feeds::units::{Nanos, Seq};
+use corelane_feeds::units::{Nanos, Qty32, Seq};
 use proptest::prelude::*;
 
 use super::Until;
@@ -14,7 +14,14 @@ const SECOND: u64 = 1_000_000_000;
 
 fn trade(seq: u64, second: u64) -> RecordBuf {
     let stamp = Stamp { seq: Seq(seq), ts_event: Nanos(second * SECOND), ..Stamp::default() };
-    itch::Trade::new(stamp, b'B').as_record().to_buf()
+    let mut trade = itch::Trade::new(stamp, b'B');
+    trade.qty = Qty32(qty(seq));
+    trade.as_record().to_buf()
+}
+
+/// What a trade is ordered by: few values, so that many are equal.
+fn qty(seq: u64) -> u32 {
+    (seq * 7 % 5) as u32
 }
 
 fn tick(second: u64) -> RecordBuf {
@@ -42,11 +49,11 @@ fn told(chain: &mut Chain, record: &Record) -> Vec<(u64, u64)> {
     told.collect()
 }
 
-fn set(options: &str) -> RuleSet {
+fn set(order: &str, options: &str) -> RuleSet {
     let mut set = RuleSet::new();
     let text = format!(
         "CREATE ACTION tell (no BIGINT);
-         INSERT INTO tell SELECT seq FROM itch.trade WITH ({options})"
+         INSERT INTO tell SELECT seq FROM itch.trade {order} WITH ({options})"
     );
     set.add("hold.sql", &text).unwrap_or_else(|error| panic!("{error}"));
     set
@@ -67,6 +74,7 @@ proptest! {
     fn every_row_that_is_not_late_is_told_once_at_its_time(
         steps in prop::collection::vec(-4..6i64, 1..60),
         (is_delay, length, offset, lateness) in (any::<bool>(), 1..8u64, 0..9u64, 0..4u64),
+        (limit, is_ordered) in (prop::option::of(1..4usize), any::<bool>()),
         cut in 0..60usize,
     ) {
         let late = match lateness {
@@ -85,7 +93,23 @@ proptest! {
                 (ts + 1..).find(is_strike).unwrap()
             }
         };
-        let set = set(&options);
+        let by = if is_ordered { "ORDER BY qty DESC, feed" } else { "" };
+        let first = limit.map_or_else(String::new, |rows| format!("LIMIT {rows}"));
+        let set = set(&format!("{by} {first}"), &options);
+        // Of rows that are told together those that ORDER BY and LIMIT leave, in that order.
+        let told_of = |mut rows: Vec<(u64, u64)>| -> Vec<(u64, u64)> {
+            rows.sort_by_key(|(seq, ts)| (*ts, *seq));
+            let together = rows.chunk_by(|a, b| until(a.1) == until(b.1));
+            let told = together.flat_map(|rows| {
+                let mut rows = rows.to_vec();
+                if is_ordered {
+                    rows.sort_by_key(|(seq, _)| std::cmp::Reverse(qty(*seq)));
+                }
+                rows.truncate(limit.unwrap_or(usize::MAX));
+                rows
+            });
+            told.collect()
+        };
         let mut chain = chain(&set);
         let (mut now, mut newest) = (20i64, 0);
         let (mut held, mut expected, mut found) = (vec![], vec![], vec![]);
@@ -95,8 +119,8 @@ proptest! {
             newest = newest.max(ts);
             let watermark = newest - lateness;
             // First what is due, then the row.
-            held.sort_by_key(|(seq, ts): &(u64, u64)| (*ts, *seq));
-            expected.extend(held.extract_if(.., |(_, ts)| until(*ts) <= watermark));
+            let due = held.extract_if(.., |(_, ts): &mut (u64, u64)| until(*ts) <= watermark);
+            expected.extend(told_of(due.collect()));
             if until(ts) > watermark {
                 held.push((seq, ts));
             }
@@ -108,8 +132,7 @@ proptest! {
             }
             found.extend(told(&mut chain, trade(seq, ts).record().unwrap()));
         }
-        held.sort_by_key(|(seq, ts)| (*ts, *seq));
-        expected.extend(held);
+        expected.extend(told_of(held));
         found.extend(told(&mut chain, tick(1_000).record().unwrap()));
         let expected: Vec<_> = expected.into_iter().map(|(seq, ts)| (seq, until(ts))).collect();
         prop_assert_eq!(found, expected);
@@ -120,7 +143,7 @@ proptest! {
 fn what_is_held_in_a_view_happens_when_it_is_told() {
     let mut set = RuleSet::new();
     let text = "CREATE ACTION tell (n BIGINT, till TIMESTAMP(9), no BIGINT);
-        CREATE VIEW gone AS SELECT seq AS no FROM itch.trade WHERE qty = 0 WITH (delay = '5s');
+        CREATE VIEW gone AS SELECT seq AS no FROM itch.trade WHERE qty < 9 WITH (delay = '5s');
         INSERT INTO tell SELECT count(*), window_end, max(no) FROM gone
         GROUP BY tumble(ts_event, INTERVAL '10' SECOND);
         INSERT INTO tell (no) SELECT seq FROM itch.trade.late;";
@@ -134,4 +157,23 @@ fn what_is_held_in_a_view_happens_when_it_is_told() {
     assert_eq!(found, [(1, 10), (3, 20), (5, 15)]);
     let plan = set.explain(None);
     assert!(plan.contains("rows are held for 5s"), "{plan}");
+}
+
+#[test]
+fn numbers_and_texts_are_ordered_as_they_compare() {
+    let mut set = RuleSet::new();
+    let text = "CREATE ACTION tell (no BIGINT);
+        INSERT INTO tell SELECT seq FROM itch.trade
+        ORDER BY CASE WHEN seq = 3 THEN NULL ELSE CAST(seq AS DOUBLE) - 4.5 END * (qty - 2),
+                 CASE WHEN seq < 4 THEN 'long text b' ELSE 'long text' END DESC
+        LIMIT 6 WITH (every = '10s');";
+    set.add("hold.sql", text).unwrap_or_else(|error| panic!("{error}"));
+    let mut chain = chain(&set);
+    for seq in 1..=7 {
+        assert!(told(&mut chain, trade(seq, 5).record().unwrap()).is_empty());
+    }
+    let found = told(&mut chain, tick(10).record().unwrap());
+    // qty is 2, 4, 1, 3, 0, 2, 4: values 0, -5, NULL, -0.5, -1, 0, 5.
+    let order: Vec<u64> = found.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(order, [2, 5, 4, 1, 6, 7]);
 }

@@ -152,6 +152,12 @@ impl Rows {
         (self.all.oldest != NONE).then_some(self.all.oldest)
     }
 
+    /// The row behind another of all, by time.
+    pub(in crate::rules) fn newer(&self, at: u32) -> Option<u32> {
+        let newer = self.rows[at as usize].in_time.newer;
+        (newer != NONE).then_some(newer)
+    }
+
     pub(in crate::rules) fn ts(&self, at: u32) -> u64 {
         self.rows[at as usize].ts
     }

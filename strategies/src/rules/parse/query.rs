@@ -4,7 +4,10 @@
 
 use std::ops::Range;
 
-use sqlparser::ast::{Expr, GroupByExpr, Select, SelectItem, SetExpr, Spanned, TableFactor};
+use sqlparser::ast::{
+    Expr, GroupByExpr, LimitClause, OrderBy, OrderByKind, OrderBySort, Select, SelectItem, SetExpr,
+    Spanned, TableFactor, Value,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
@@ -98,14 +101,36 @@ impl Reader<'_> {
             title: format!("{what} has no meaning in a continuous query"),
             label: "here".to_owned(),
         };
-        if query.order_by.is_some() || query.limit_clause.is_some() || query.with.is_some() {
-            return Err(refuse("ORDER BY, LIMIT or WITH"));
+        if query.with.is_some() {
+            return Err(refuse("WITH"));
         }
+        let (order, limit) = (self.order_by(query.order_by, &span)?, limit_of(query.limit_clause));
+        let Some(limit) = limit else { return Err(refuse("a LIMIT that is no number of rows")) };
         let SetExpr::Select(select) = *query.body else { return Err(refuse("this")) };
         self.ended()?;
         let options = self.tail_options()?;
         let insert = self.select(action, columns, *select, &span)?;
-        Ok(Insert { options, ..insert })
+        Ok(Insert { options, order, limit, ..insert })
+    }
+
+    fn order_by(&self, order: Option<OrderBy>, span: &Range<usize>) -> Parsed<Vec<(Expr, bool)>> {
+        let Some(order) = order else { return Ok(Vec::new()) };
+        let OrderByKind::Expressions(parts) = order.kind else {
+            let title = "ORDER BY ALL has no meaning in a continuous query".to_owned();
+            return Err(Wrong { span: span.clone(), title, label: "name what to order by".into() });
+        };
+        let mut all = Vec::new();
+        for part in parts {
+            self.bounded(&part.expr, span)?;
+            if part.options.nulls_first.is_some() {
+                let title = "NULLS FIRST and LAST are not there yet".to_owned();
+                let label = "NULL is greater than anything".to_owned();
+                return Err(Wrong { span: self.places.of(&part.expr), title, label });
+            }
+            let is_descending = matches!(part.options.sort, Some(OrderBySort::Desc));
+            all.push((part.expr, is_descending));
+        }
+        Ok(all)
     }
 
     /// The options at the end of a query.
@@ -190,9 +215,23 @@ impl Reader<'_> {
             options: Vec::new(),
             filter: select.selection,
             qualify: select.qualify,
+            order: Vec::new(),
+            limit: None,
             windows: select.named_window,
         })
     }
+}
+
+/// The rows of a LIMIT, if there is one; `None` if it is none that is understood.
+fn limit_of(limit: Option<LimitClause>) -> Option<Option<u32>> {
+    let Some(limit) = limit else { return Some(None) };
+    let LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by } = limit else {
+        return None;
+    };
+    let Expr::Value(value) = rows else { return None };
+    let Value::Number(number, _) = value.value else { return None };
+    let rows = number.parse().ok().filter(|rows| *rows > 0 && limit_by.is_empty())?;
+    Some(Some(rows))
 }
 
 fn is_word(token: &TokenWithSpan, keyword: Keyword) -> bool {

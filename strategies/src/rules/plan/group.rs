@@ -113,6 +113,7 @@ impl Planner<'_> {
         insert: &Insert,
         options: &Options,
     ) -> Result<(), Noted> {
+        self.no_order(insert)?;
         let known = if insert.is_view { Ok(()) } else { self.target(&insert.action).map(drop) };
         let stream = self.stream(&insert.stream)?;
         if let Some(window) = &insert.qualify {
@@ -197,7 +198,10 @@ impl Planner<'_> {
             (Shape::Ever, ..) => "they are told as they change",
             _ => "windows are told when they close",
         };
-        let title = format!("`{}` goes with groups that never end", key.text);
+        let title = match options.delay {
+            Some(_) => format!("`{}` goes with rows of one stream", key.text),
+            None => format!("`{}` goes with groups that never end", key.text),
+        };
         Err(self.wrong(key, title, wrong))
     }
 

@@ -1,14 +1,15 @@
-//! Queries whose rows are told later: `WITH (delay = ...)` and `WITH (every = ...)`.
+//! Queries whose rows are told later: `WITH (delay = ...)` and `WITH (every = ...)`, with ORDER BY
+//! and LIMIT of those that are told together.
 //!
 //! Invariant: what is selected is of the row alone, which is there still when it is told.
 
 use corelane_feeds::streams::sys::Tick;
 
 use super::{Kind, Options, Output, Planner, Rule};
-use crate::rules::ast::Name;
+use crate::rules::ast::{Insert, Name};
 use crate::rules::catalog::Stream;
 use crate::rules::expr::Typed;
-use crate::rules::hold::{Hold, HoldPlan, Until};
+use crate::rules::hold::{Hold, HoldPlan, Order, Until};
 use crate::rules::resolve::Noted;
 
 /// Rows that are held, if a rule does not say.
@@ -49,14 +50,22 @@ impl Planner<'_> {
         options: &Options,
         until: Until,
         (stream, filter): (Stream, Option<&Typed>),
-        output: Output,
+        (output, order): (Output, Vec<Typed>),
+        insert: &Insert,
     ) -> Result<(), Noted> {
         if let (Some(key), Some(_), Some(_)) = (&options.of_held, options.delay, options.every) {
             let title = "rows are told after a delay, or every so often".to_owned();
             return Err(self.wrong(key, title, "not both"));
         }
+        let mut parts = Vec::new();
+        for (typed, (_, is_descending)) in order.into_iter().zip(&insert.order) {
+            let (program, ty) = (self.compile(&typed)?, typed.ty);
+            parts.push(Order { program, ty, is_descending: *is_descending });
+        }
         let plan = HoldPlan {
             until,
+            order: parts,
+            limit: insert.limit.map(|limit| limit as usize),
             filter: filter.map(|filter| self.compile(filter)).transpose()?,
             outputs: vec![output],
             words: stream.schema.bytes / 8,
@@ -67,6 +76,22 @@ impl Planner<'_> {
         let kind = Kind::Hold(Box::new(plan));
         self.set.rules.push(Rule::new(name, options, reads, Vec::new(), kind));
         Ok(())
+    }
+
+    /// Notes a mistake if a query whose rows are told one by one orders or limits them.
+    ///
+    /// # Errors
+    /// If it does.
+    pub(super) fn no_order(&mut self, insert: &Insert) -> Result<(), Noted> {
+        if insert.order.is_empty() && insert.limit.is_none() {
+            return Ok(());
+        }
+        let span =
+            insert.name.as_ref().map_or(insert.action.span.clone(), |name| name.span.clone());
+        let title = "ORDER BY or LIMIT has no meaning where rows are told one by one";
+        self.diagnostics.push(span, title, "here");
+        self.diagnostics.help("WITH (every = '1s') tells rows of one stream together");
+        Err(Noted)
     }
 
     /// Windows are over rows as they come.
@@ -95,8 +120,13 @@ impl HoldPlan {
                 format!("to the next {} from {}", ns(every), ns(offset))
             }
         };
+        let order = match (self.order.len(), self.limit) {
+            (0, None) => String::new(),
+            (parts, None) => format!(", in order of {parts} parts"),
+            (parts, Some(limit)) => format!(", the first {limit} in order of {parts} parts"),
+        };
         out.push(format!(
-            "rows are held {until}, at most {} of them, {} MiB",
+            "rows are held {until}{order}, at most {} of them, {} MiB",
             self.rows_max,
             Hold::bytes(self).div_ceil(1 << 20),
         ));

@@ -296,6 +296,7 @@ impl Planner<'_> {
     ) -> Result<(), Noted> {
         self.no_group_windows(options)?;
         self.none_held(options)?;
+        self.no_order(insert)?;
         if let Some(by) = insert.group.first() {
             let span = self.places.of(by);
             let title = "groups of a join are not there yet".to_owned();

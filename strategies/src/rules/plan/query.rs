@@ -152,15 +152,19 @@ impl Planner<'_> {
         let qualify = insert.qualify.as_ref().map(|expr| resolver.condition(expr)).transpose();
         let values: Result<Vec<Typed>, Noted> =
             insert.select.iter().map(|expr| resolver.expr(expr)).collect();
-        let (filter, qualify, values) = (filter?, qualify?, values?);
+        let order: Result<Vec<Typed>, Noted> =
+            insert.order.iter().map(|(expr, _)| resolver.expr(expr)).collect();
+        let (filter, qualify, values, order) = (filter?, qualify?, values?, order?);
         known?;
         let lateness = self.set.lateness(stream.schema.stream);
         let output = self.destination(insert, stream, values, lateness)?;
         if let Some(until) = held {
             let is_any = !plans.plans.is_empty() || qualify.is_some();
             self.no_windows(rule_name, is_any)?;
-            return self.hold(name, &options, until, (stream, filter.as_ref()), output);
+            let rows = (stream, filter.as_ref());
+            return self.hold(name, &options, until, rows, (output, order), insert);
         }
+        self.no_order(insert)?;
         let (windows, outputs) = (plans.plans, vec![output]);
         let parts = Parts { stream, filter, windows, condition: qualify, outputs };
         self.query(name, rule_name, &options, parts)
