@@ -139,6 +139,8 @@ impl From<&RingStats> for RingReport {
 pub struct RecoveredReport {
     /// How its journal was found: see [`crate::recover::Case`].
     pub case: String,
+    /// The entry of the snapshot of every shard that began from one.
+    pub snapshots: Vec<u64>,
     /// Records decided over again.
     pub records: u64,
     /// Actions that came out as they are in the journal.
@@ -223,6 +225,17 @@ pub struct JournalReport {
     pub counters: Counts,
 }
 
+/// The snapshots of one shard.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize)]
+pub struct SnapshotReport {
+    /// Where they lie.
+    pub dir: String,
+    /// What the shadow that writes them counted.
+    pub counters: Counts,
+    /// Why it stopped early, if it did.
+    pub failure: Option<String>,
+}
+
 /// Sums over the parts of a report.
 #[derive(Copy, Clone, Default, PartialEq, Eq, Debug, Serialize)]
 pub struct Totals {
@@ -304,6 +317,9 @@ pub struct RunReport {
     pub rule_reloads_refused: u32,
     /// The journals.
     pub journals: Vec<JournalReport>,
+    /// The snapshots, if they are written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotReport>,
     /// The sinks.
     pub sinks: Vec<SinkStats>,
     /// Actions that went out behind a later one although they should be in order.

@@ -254,10 +254,16 @@ impl Feed {
         (self.ts_event, self.ended) = (ts_event, ended);
     }
 
-    /// A record of an earlier run: its symbol keeps the number that it was given.
-    pub fn recall(&mut self, record: &Record) {
+    /// Whether it numbers instruments by the order in which their symbols come.
+    #[must_use]
+    pub fn numbers_symbols(&self) -> bool {
+        matches!(self.decoder, Decoder::Iex(_))
+    }
+
+    /// In an earlier run a symbol had this number, which it keeps.
+    pub fn recall(&mut self, symbol: u64, number: u16) {
         if let Decoder::Iex(iex) = &mut self.decoder {
-            iex.recall(record);
+            iex.recall(symbol, number);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::book::{L3Books, L3Options, LevelBooks};
 use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError, Strategy};
 
 /// The most stages of a chain: one bit each in the route table.
@@ -250,12 +251,14 @@ impl Chain {
         self.outbox.actions_of(rule)
     }
 
-    /// Appends the state of every stage to `out`, each behind its length.
+    /// Appends the state of every stage to `out`, each behind its name's hash and its length.
     pub fn save(&self, out: &mut Vec<u8>) {
+        put_words(out, self.outbox.tallies());
         for key in self.sessions.iter() {
             out.extend_from_slice(&key.to_le_bytes());
         }
         for stage in &self.stages {
+            put_words(out, [name_hash(stage.name())]);
             let start = out.len();
             out.extend_from_slice(&[0; 8]);
             stage.save(out);
@@ -269,25 +272,30 @@ impl Chain {
     /// # Errors
     /// If the bytes are no such state; the chain must then not be used.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let mut at: usize = 0;
-        let mut take = |count: usize| {
-            let piece = bytes.get(at..at.saturating_add(count));
-            let piece = piece.ok_or(StateError::Truncated { offset: bytes.len() })?;
-            at += count;
-            Ok(piece)
-        };
+        let mut state = StateReader::new(bytes);
+        for stage in 0..self.stages.len() {
+            let [actions] = state.words()?;
+            self.outbox.set_tally(stage, actions);
+        }
         for key in self.sessions.iter_mut() {
-            let piece: [u8; 4] = take(4)?.try_into().map_err(|_| StateError::Version)?;
-            *key = u32::from_le_bytes(piece);
+            *key = state.u32()?;
         }
         for stage in &mut self.stages {
-            let piece: [u8; 8] = take(8)?.try_into().map_err(|_| StateError::Version)?;
-            let count = usize::try_from(u64::from_le_bytes(piece));
-            let state = take(count.map_err(|_| StateError::Version)?)?;
-            stage.restore(state)?;
+            if state.u64()? != name_hash(stage.name()) {
+                return Err(StateError::Version);
+            }
+            let count = usize::try_from(state.u64()?).map_err(|_| state.damaged())?;
+            stage.restore(state.bytes(count)?)?;
         }
-        if at == bytes.len() { Ok(()) } else { Err(StateError::Damaged { offset: at }) }
+        state.finish()
     }
+}
+
+/// Tells stages apart in a saved state (FNV-1a).
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Calls the stages whose bits are set, first to last.

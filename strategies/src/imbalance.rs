@@ -29,7 +29,7 @@ use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
 /// Steps in which flow fades, per half-life.
@@ -40,7 +40,7 @@ const FADE: [i64; STEPS as usize] =
 /// Flow stays within this, so that nothing overflows.
 const FLOW_MAX: i64 = 1 << 40;
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x494d_4201;
+const STATE_VERSION: u32 = 0x494d_4202;
 
 /// When to trade.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -236,6 +236,7 @@ impl Strategy for Imbalance {
 
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
+        put_words(out, [self.orders, self.wide]);
         self.quotes.save(out);
     }
 
@@ -244,9 +245,10 @@ impl Strategy for Imbalance {
         if state.u32()? != STATE_VERSION {
             return Err(StateError::Version);
         }
+        let [orders, wide] = state.words()?;
         let quotes = PerInstrument::restore(&mut state)?;
         state.finish()?;
-        self.quotes = quotes;
+        (self.quotes, self.orders, self.wide) = (quotes, orders, wide);
         Ok(())
     }
 

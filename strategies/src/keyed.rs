@@ -72,9 +72,17 @@ impl<T: FromBytes + IntoBytes + Immutable> PerInstrument<T> {
         table.states.get_mut(at)
     }
 
-    /// Takes the memory for a feed that is about to begin, all of it resident.
+    /// Makes the table of a feed, if it has none yet.
+    pub fn open(&mut self, feed: u8) {
+        if !matches!(self.feeds.get(usize::from(feed)), Some(Some(_))) {
+            self.begin(feed);
+        }
+    }
+
+    /// Takes the memory for a feed that is about to begin, all of it resident; what is known of it
+    /// stays.
     pub fn reserve(&mut self, feed: u8, memory: Memory) {
-        self.begin(feed);
+        self.open(feed);
         if let Some(Some(table)) = self.feeds.get(usize::from(feed)) {
             memory.reserve(&table.states);
         }

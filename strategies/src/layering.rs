@@ -38,7 +38,7 @@ use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 pub use side::{CASES_MAX, LAYERS_MAX};
 use side::{Case, LayeredSide, Limits};
@@ -46,7 +46,7 @@ use side::{Case, LayeredSide, Limits};
 /// Adds after which the count and sum of sizes are halved: the mean follows the day.
 const MEAN_ADDS_MAX: u32 = 4_096;
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x4c41_5901;
+const STATE_VERSION: u32 = 0x4c41_5902;
 
 /// When layering is layering.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -248,11 +248,12 @@ impl Strategy for Layering {
 
     fn reserve(&mut self, feed: u8, memory: Memory) {
         self.usual.reserve(feed, memory);
-        self.sides.begin(feed);
+        self.sides.open(feed);
     }
 
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
+        put_words(out, [self.layers, self.cases, self.evicted, self.alerts]);
         self.usual.save(out);
         self.sides.save(out);
     }
@@ -262,10 +263,13 @@ impl Strategy for Layering {
         if state.u32()? != STATE_VERSION {
             return Err(StateError::Version);
         }
+        let [layers, cases, evicted, alerts] = state.words()?;
         let usual = PerInstrument::restore(&mut state)?;
         let sides = PerInstrument::restore(&mut state)?;
         state.finish()?;
         (self.usual, self.sides) = (usual, sides);
+        (self.layers, self.cases) = (layers, cases);
+        (self.evicted, self.alerts) = (evicted, alerts);
         Ok(())
     }
 

@@ -185,6 +185,18 @@ impl Outbox {
         self.stages.iter().filter(|stage| stage.rule == rule).map(|stage| stage.actions).sum()
     }
 
+    /// Actions of every stage so far.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = u64> {
+        self.stages.iter().map(|stage| stage.actions)
+    }
+
+    /// A stage goes on from so many actions.
+    pub(crate) fn set_tally(&mut self, stage: usize, actions: u64) {
+        if let Some(stage) = self.stages.get_mut(stage) {
+            stage.actions = actions;
+        }
+    }
+
     /// Swaps the derived record `index` with what `place` holds and returns the position of the
     /// stage that published it; `None` if there is none.
     #[inline]

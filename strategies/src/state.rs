@@ -4,6 +4,11 @@
 
 use crate::strategy::StateError;
 
+/// Appends words to a state, little-endian.
+pub(crate) fn put_words(out: &mut Vec<u8>, words: impl IntoIterator<Item = u64>) {
+    words.into_iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+}
+
 /// A cursor over a saved state, little-endian.
 #[derive(Clone, Debug)]
 pub struct StateReader<'a> {
@@ -70,6 +75,18 @@ impl<'a> StateReader<'a> {
     /// If there are fewer.
     pub fn u64(&mut self) -> Result<u64, StateError> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// The next words, each of which can be counted on from.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub(crate) fn words<const N: usize>(&mut self) -> Result<[u64; N], StateError> {
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = self.u64()?.min(u64::MAX >> 1);
+        }
+        Ok(words)
     }
 
     /// The error for a value, just read, that no saved state has.

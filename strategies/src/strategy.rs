@@ -39,8 +39,9 @@ pub trait Strategy: Send {
     /// Goes on where it stopped.
     fn resume(&mut self, _outbox: &mut Outbox) {}
 
-    /// A feed is about to begin: takes the memory that its records will need, so that a hot thread
-    /// need not. A stage without tables has nothing to do.
+    /// A feed is about to begin or to go on: takes the memory that its records will need, so that a
+    /// hot thread need not, and keeps what is known of it. A stage without tables has nothing to
+    /// do.
     fn reserve(&mut self, _feed: u8, _memory: Memory) {}
 
     /// Whether [`Strategy::prefetch`] does anything: worth its while only for tables that no cache

@@ -28,13 +28,13 @@ use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
 /// Parts of the window.
 const PARTS: usize = 8;
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5354_5501;
+const STATE_VERSION: u32 = 0x5354_5502;
 
 /// When stuffing is stuffing.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -203,6 +203,7 @@ impl Strategy for Stuffing {
 
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
+        put_words(out, [self.fleeting, self.alerts]);
         self.windows.save(out);
     }
 
@@ -211,9 +212,10 @@ impl Strategy for Stuffing {
         if state.u32()? != STATE_VERSION {
             return Err(StateError::Version);
         }
+        let [fleeting, alerts] = state.words()?;
         let windows = PerInstrument::restore(&mut state)?;
         state.finish()?;
-        self.windows = windows;
+        (self.windows, self.fleeting, self.alerts) = (windows, fleeting, alerts);
         Ok(())
     }
 

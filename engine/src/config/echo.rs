@@ -38,6 +38,8 @@ impl Display for Config {
         writeln!(f, "dir = {}", quoted(self.journal.dir.display()))?;
         writeln!(f, "segment = {}", self.journal.segment_bytes)?;
         writeln!(f, "start = \"{}\"", self.journal.start.word())?;
+        writeln!(f, "snapshot_every = {}", self.journal.snapshot_every)?;
+        writeln!(f, "snapshots_max = {}", self.journal.snapshots_max)?;
         self.feeds.iter().try_for_each(|feed| write_feed(f, feed))?;
         self.strategies.iter().try_for_each(|strategy| write_strategy(f, strategy))?;
         for rules in &self.rules {

@@ -113,6 +113,10 @@ pub struct JournalSection {
     pub segment_bytes: u64,
     /// What a live run does with the journal of an earlier one.
     pub start: Start,
+    /// Records of a shard between two snapshots of a live run; 0 writes none.
+    pub snapshot_every: u64,
+    /// Snapshots of a shard that are kept.
+    pub snapshots_max: usize,
 }
 
 /// Where a feed comes from.

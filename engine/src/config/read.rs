@@ -15,6 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::reactor::{BackendKind, Waiting};
+use crate::snapshot::SNAPSHOTS_MAX_DEFAULT;
 
 use super::value::{Bytes, FromValue, Table, parse_duration_ns};
 use super::{
@@ -125,11 +126,16 @@ fn read_journal(table: Option<Table<'_>>, name: &str) -> JournalSection {
         dir: PathBuf::from("/dev/shm").join(format!("corelane-{name}")),
         segment_bytes: SEGMENT_BYTES,
         start: Start::Recover,
+        snapshot_every: 0,
+        snapshots_max: SNAPSHOTS_MAX_DEFAULT,
     };
     let Some(mut table) = table else { return journal };
     journal.enabled = table.or("enabled", true);
     journal.dir = table.or("dir", journal.dir);
     journal.start = table.or("start", journal.start);
+    journal.snapshot_every = table.or("snapshot_every", journal.snapshot_every);
+    let keep = journal.snapshots_max;
+    journal.snapshots_max = bounded(&mut table, "snapshots_max", keep, 1..=64);
     if let Some(segment) = table.optional::<Bytes>("segment") {
         journal.segment_bytes = segment.get_ref().0;
         let whole_pages = journal.segment_bytes.is_multiple_of(4096);

@@ -61,16 +61,19 @@ use corelane_feeds::units::Nanos;
 pub mod cli;
 mod compare;
 mod error;
+mod follow;
 pub mod format;
 mod mend;
 mod prepare;
 mod reader;
+mod segment;
 mod writer;
 
 pub use compare::{Comparison, Difference, Ignore, compare};
 pub use error::{Damage, JournalError};
+pub use follow::{Followed, Follower};
 pub use format::Kind;
-pub use reader::{End, Entry, JournalReader, Tail};
+pub use reader::{Behind, End, Entry, EntryRef, JournalReader, Place, Tail};
 pub use writer::{JournalCounters, JournalWriter};
 
 /// Default of [`JournalConfig::segment_bytes`].
@@ -209,8 +212,9 @@ pub fn shard_dirs(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(found)
 }
 
-/// What lies beside the segments of a shard: notes of sinks, torn ends, a segment not yet in place.
-const BESIDE: [&str; 3] = ["confirmed", "torn-", "segment.new"];
+/// What lies beside the segments of a shard: notes of sinks, torn ends, a segment not yet in place,
+/// snapshots.
+const BESIDE: [&str; 4] = ["confirmed", "torn-", "segment.new", "snapshot"];
 
 /// Deletes a run's journal: its shard folders with their segments and what the engine keeps beside
 /// them, and nothing else. A directory that does not exist is no error.
@@ -243,6 +247,11 @@ pub fn remove(dir: &Path) -> Result<(), JournalError> {
 
 pub(crate) fn segment_path(shard_dir: &Path, segment: u64) -> PathBuf {
     shard_dir.join(format!("{segment:010}{SEGMENT_SUFFIX}"))
+}
+
+/// The number of the oldest segment in a shard's folder; 0 if there is none.
+pub(crate) fn oldest_segment(shard_dir: &Path) -> Result<u64, JournalError> {
+    Ok(segments(shard_dir)?.first().map_or(0, |(number, _)| *number))
 }
 
 /// The segment files of a shard folder, by number.

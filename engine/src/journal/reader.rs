@@ -7,16 +7,19 @@
 //!
 //! What the writer is appending meanwhile may or may not be seen; open the journal again to see it.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use corelane_feeds::record::{Record, RecordBuf};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::format::{
-    End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, Word, prefix,
+    End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
+use super::segment::{Found, Segment};
 use super::{Damage, JournalError, SEGMENT_BYTES_MAX, segments};
 use crate::sys::crc::Crc32c;
 
@@ -32,6 +35,68 @@ pub struct Entry {
     /// Where its word stands in the segment.
     pub offset: u64,
     buf: RecordBuf,
+}
+
+/// One entry where it lies in memory.
+#[derive(Copy, Clone)]
+pub struct EntryRef<'a> {
+    /// Names the journal.
+    pub journal_id: [u64; 2],
+    /// Its sequence number in the journal.
+    pub seq: u64,
+    /// What it is; never [`Kind::End`].
+    pub kind: Kind,
+    /// The segment that holds it.
+    pub segment: u64,
+    /// Where its word stands in the segment.
+    pub offset: u64,
+    /// Its checksum, which no entry of another place or journal has.
+    pub crc: u32,
+    /// The record.
+    pub record: &'a Record,
+}
+
+impl EntryRef<'_> {
+    /// A copy.
+    #[must_use]
+    pub fn to_entry(&self) -> Entry {
+        let Self { seq, kind, segment, offset, record, .. } = *self;
+        Entry { seq, kind, segment, offset, buf: record.to_buf() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        let Self { journal_id, segment, offset, seq, crc, .. } = *self;
+        Place { journal_id, segment, offset, seq, crc }
+    }
+}
+
+/// An entry by which a place in a journal is found again.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Names the journal.
+    pub journal_id: [u64; 2],
+    /// The segment that holds the entry.
+    pub segment: u64,
+    /// Where its word stands in the segment.
+    pub offset: u64,
+    /// Its sequence number.
+    pub seq: u64,
+    /// Its checksum.
+    pub crc: u32,
+}
+
+/// What a journal has behind a place.
+pub enum Behind {
+    /// The reader, at the entry that follows.
+    Entries(Box<JournalReader>),
+    /// The journal ends before the place.
+    Short,
+    /// Entries between the place and the first that is there are gone.
+    Gone,
+    /// Another journal, or this one after it went on differently.
+    Other,
 }
 
 impl Entry {
@@ -70,59 +135,6 @@ pub enum Tail {
         /// Bytes behind it that are no entry.
         bytes: u64,
     },
-}
-
-/// A segment in memory.
-struct Segment {
-    number: u64,
-    /// The file, its last word filled up with zeros.
-    words: Vec<u64>,
-    /// Length of the file.
-    bytes: usize,
-    salt: u32,
-}
-
-/// What stands at a place.
-enum Found {
-    Entry { kind: Kind, payload: std::ops::Range<usize>, crc: u32 },
-    Unwritten,
-    Bad,
-}
-
-impl Segment {
-    /// Parses the entry at byte `at`, which must be of sequence number `seq`.
-    fn parse(&self, crc: Crc32c, at: usize, seq: u64) -> Found {
-        let (place, whole) = (at / WORD_BYTES, self.bytes / WORD_BYTES);
-        if place >= whole || self.words[place] == 0 {
-            return Found::Unwritten;
-        }
-        let word = Word::new(self.words[place]);
-        let payload = place + 1..place + 1 + word.words();
-        let Some(kind) = word.kind() else { return Found::Bad };
-        if payload.is_empty() || payload.end > whole || word.seq_from(seq) != seq {
-            return Found::Bad;
-        }
-        let start = crc.words(self.salt, &[prefix(word.low, seq)]);
-        if crc.words(start, &self.words[payload.clone()]) != word.crc {
-            return Found::Bad;
-        }
-        Found::Entry { kind, payload, crc: word.crc }
-    }
-
-    /// Bytes from `at` to the last one that is not zero.
-    fn bytes_after(&self, at: usize) -> usize {
-        let rest = &self.words.as_bytes()[at.min(self.bytes)..self.bytes];
-        rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
-    }
-
-    /// Whether any whole entry of sequence number `seq` or later stands behind `at`.
-    fn is_followed(&self, crc: Crc32c, at: usize, seq: u64) -> bool {
-        (at + WORD_BYTES..self.bytes).step_by(WORD_BYTES).any(|place| {
-            let Some(&word) = self.words.get(place / WORD_BYTES) else { return false };
-            let seq = Word::new(word).seq_from(seq);
-            word != 0 && matches!(self.parse(crc, place, seq), Found::Entry { .. })
-        })
-    }
 }
 
 /// Reads one shard's journal. An iterator; when it has ended, [`JournalReader::tail`] says how.
@@ -206,6 +218,41 @@ impl JournalReader {
         };
         reader.load(None)?;
         Ok(reader)
+    }
+
+    /// Opens it behind a place, as if nothing were before: for who knows what was.
+    ///
+    /// # Errors
+    /// If the segment cannot be read, or the entry at the place is damaged.
+    pub fn open_behind(dir: &Path, place: &Place) -> Result<Behind, JournalError> {
+        let mut reader = match Self::open_from(dir, place.segment) {
+            Err(JournalError::NoJournal(_)) => return Ok(Behind::Short),
+            opened => Box::new(opened?),
+        };
+        let Some(header) = reader.header else { return Ok(Behind::Short) };
+        if header.journal_id != place.journal_id {
+            return Ok(Behind::Other);
+        }
+        if header.segment > place.segment {
+            return Ok(match header.base_seq.cmp(&(place.seq + 1)) {
+                Ordering::Less => Behind::Other,
+                Ordering::Equal => Behind::Entries(reader),
+                Ordering::Greater => Behind::Gone,
+            });
+        }
+        let is_place = place.offset >= HEADER_BYTES as u64
+            && place.offset.is_multiple_of(WORD_BYTES as u64)
+            && place.seq >= header.base_seq;
+        if !is_place {
+            return Ok(Behind::Other);
+        }
+        (reader.at, reader.next_seq) = (place.offset as usize, place.seq);
+        let found = reader.read()?.map(|entry| (entry.segment, entry.crc));
+        Ok(match found {
+            Some(found) if found == (place.segment, place.crc) => Behind::Entries(reader),
+            Some(_) => Behind::Other,
+            None => Behind::Short,
+        })
     }
 
     /// The header of the segment that is being read; none if no segment was ever begun.
@@ -314,11 +361,12 @@ impl JournalReader {
         if linked { Ok(()) } else { Err(Damage::Link) }
     }
 
-    fn step(&mut self) -> Result<Option<Entry>, JournalError> {
+    /// Goes to the next entry: what it is, where its payload lies, its checksum.
+    fn step(&mut self) -> Result<Option<(Kind, Range<usize>, u32)>, JournalError> {
         while self.tail.is_none() {
             match self.segment.parse(self.crc, self.at, self.next_seq) {
                 Found::Entry { kind: Kind::End, payload, crc } => self.take_end(payload, crc)?,
-                Found::Entry { kind, payload, .. } => return self.entry(kind, payload).map(Some),
+                Found::Entry { kind, payload, crc } => return Ok(Some((kind, payload, crc))),
                 Found::Unwritten => self.tail = Some(self.assess(Damage::Hole)?),
                 Found::Bad => self.tail = Some(self.assess(Damage::Entry)?),
             }
@@ -326,28 +374,32 @@ impl JournalReader {
         Ok(None)
     }
 
-    fn entry(
-        &mut self,
-        kind: Kind,
-        payload: std::ops::Range<usize>,
-    ) -> Result<Entry, JournalError> {
+    /// The next entry, where it lies; none at the end, of which [`JournalReader::tail`] says more.
+    ///
+    /// # Errors
+    /// As the iterator's, once.
+    pub fn read(&mut self) -> Result<Option<EntryRef<'_>>, JournalError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let found = self.step().inspect_err(|_| self.failed = true)?;
+        let Some((kind, payload, crc)) = found else { return Ok(None) };
+        let (seq, at, segment) = (self.next_seq, self.at, self.segment.number);
+        let journal_id = self.header.map_or([0; 2], |header| header.journal_id);
         let bytes = self.segment.words[payload].as_bytes();
         let record = Record::from_bytes(bytes).ok().filter(|r| r.header.bytes() == bytes.len());
-        let Some(record) = record else { return Err(self.damaged_here(Damage::Record)) };
-        let entry = Entry {
-            seq: self.next_seq,
-            kind,
-            segment: self.segment.number,
-            offset: self.at as u64,
-            buf: record.to_buf(),
+        let Some(record) = record else {
+            self.failed = true;
+            return Err(damaged(segment, at, Damage::Record));
         };
         self.at += WORD_BYTES + bytes.len();
         self.next_seq += 1;
-        Ok(entry)
+        let offset = at as u64;
+        Ok(Some(EntryRef { journal_id, seq, kind, segment, offset, crc, record }))
     }
 
     /// Takes the end marker: goes on to the next segment, or ends.
-    fn take_end(&mut self, payload: std::ops::Range<usize>, crc: u32) -> Result<(), JournalError> {
+    fn take_end(&mut self, payload: Range<usize>, crc: u32) -> Result<(), JournalError> {
         let Ok(end) = EndMarker::read_from_bytes(self.segment.words[payload.clone()].as_bytes())
         else {
             return Err(self.damaged_here(Damage::Entry));
@@ -397,12 +449,7 @@ impl Iterator for JournalReader {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let step = self.step();
-        self.failed = step.is_err();
-        step.transpose()
+        self.read().map(|entry| entry.map(|entry| entry.to_entry())).transpose()
     }
 }
 

@@ -17,6 +17,7 @@ use super::format::{END_BYTES, WORD_BYTES};
 use super::*;
 use crate::sys::crc::Crc32c;
 
+mod follow;
 mod resume;
 
 /// An entry of a one-slot record.

@@ -1,19 +1,28 @@
 //! The cases of a start over what an earlier run left. Exactly one of them is.
 //!
-//! | journal | configuration | case |
-//! |---|---|---|
-//! | none, or never begun | | nothing: a fresh start |
-//! | of another version of the layout | | refused |
-//! | a segment is missing | | refused |
-//! | damaged before its end, or another's segment | | refused |
-//! | whole | cannot be read | refused |
-//! | whole | decides otherwise | refused |
-//! | closed, open or torn at its end | the same | gone on with |
-//! | closed, open or torn at its end | other rules | gone on with, the rules changing first |
+//! | journal | configuration | newest snapshot | case |
+//! |---|---|---|---|
+//! | none, or never begun | | | nothing: a fresh start |
+//! | of another version of the layout | | | refused |
+//! | a segment is missing | | | refused |
+//! | damaged before its end, or another's segment | | | refused |
+//! | whole | cannot be read | | refused |
+//! | whole | decides otherwise | | refused |
+//! | whole, its beginning is gone | same or other rules | none fits, or is older | refused |
+//! | whole | the same or other rules | does not fit (1) | gone on from elsewhere (2) |
+//! | closed, open or torn at its end | the same | fits, or there is none | gone on with |
+//! | closed, open or torn at its end | other rules | fits, or is none | the same, rules first |
+//!
+//! 1: damaged, newer than the journal, of another version, configuration or journal: a case each.
+//! 2: an older snapshot that fits, or the journal's beginning.
+//!
+//! The journal is looked at from the snapshot on that is gone on from: what lies before it may be
+//! damaged or gone.
 //!
 //! Invariant: [`Case::of`] finds exactly one for any findings; it panics if the table does not.
 
 use crate::journal::{Damage, JournalError};
+use crate::snapshot::Unfit;
 
 /// What lies in the segments, the worst last.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -65,6 +74,56 @@ pub enum Configured {
     Unreadable,
 }
 
+/// How the newest snapshot of a shard fits; the worst last.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Newest {
+    /// There is none.
+    None,
+    /// It fits.
+    Fits,
+    /// The journal ends before it.
+    Newer,
+    /// Entries behind it are gone.
+    Older,
+    /// Another version of the program wrote it, or its rules cannot be read.
+    OtherVersion,
+    /// It is of another configuration.
+    OtherConfiguration,
+    /// It is of another journal.
+    OtherJournal,
+    /// Its bytes are not as they were written.
+    Damaged,
+}
+
+impl Newest {
+    pub(super) fn of(unfit: &Unfit) -> Self {
+        match unfit {
+            Unfit::Damaged(_) | Unfit::Io(_) => Self::Damaged,
+            Unfit::Version(_) | Unfit::State(_) | Unfit::Rules(_) => Self::OtherVersion,
+            Unfit::Configuration => Self::OtherConfiguration,
+            Unfit::Journal => Self::OtherJournal,
+            Unfit::Newer(_) => Self::Newer,
+            Unfit::Older(_) => Self::Older,
+        }
+    }
+
+    /// Whether it is in nobody's way.
+    fn is_well(self) -> bool {
+        matches!(self, Self::None | Self::Fits)
+    }
+}
+
+/// What there is to begin from; the worst last.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum From {
+    /// A snapshot.
+    Snapshot,
+    /// The journal's first entry.
+    Beginning,
+    /// Neither.
+    Nowhere,
+}
+
 /// What was found.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Findings {
@@ -72,6 +131,10 @@ pub struct Findings {
     pub written: Written,
     /// In the configuration; of no matter unless the segments are whole.
     pub configured: Configured,
+    /// Of the newest snapshot.
+    pub newest: Newest,
+    /// To begin from.
+    pub from: From,
 }
 
 /// What it comes to.
@@ -97,29 +160,70 @@ pub enum Case {
     Damaged,
     /// Another version's layout.
     OtherVersion,
+    /// No snapshot fits, and the journal does not begin with its first entry.
+    NoBeginning,
+    /// The newest snapshot is damaged; something else is begun from.
+    SnapshotDamaged,
+    /// The newest snapshot is of an entry that the journal does not reach.
+    SnapshotNewer,
+    /// The newest snapshot is of another version.
+    SnapshotOtherVersion,
+    /// The newest snapshot is of another configuration.
+    SnapshotOtherConfiguration,
+    /// The newest snapshot is of another journal.
+    SnapshotOtherJournal,
 }
 
 type Matches = fn(&Findings) -> bool;
 
-const TABLE: [(Case, Matches); 10] = [
+const TABLE: [(Case, Matches); 16] = [
     (Case::Nothing, |found| found.written == Written::Nothing),
-    (Case::Closed, |found| is(found, Written::Closed, Configured::Same)),
-    (Case::Open, |found| is(found, Written::Open, Configured::Same)),
-    (Case::Torn, |found| is(found, Written::Torn, Configured::Same)),
-    (Case::OtherRules, |found| is_whole(found, Configured::OtherRules)),
+    (Case::Closed, |found| is(found, Written::Closed)),
+    (Case::Open, |found| is(found, Written::Open)),
+    (Case::Torn, |found| is(found, Written::Torn)),
+    (Case::OtherRules, |found| {
+        decides(found) && found.configured == Configured::OtherRules && found.newest.is_well()
+    }),
     (Case::OtherConfiguration, |found| is_whole(found, Configured::Other)),
     (Case::NoConfiguration, |found| is_whole(found, Configured::Unreadable)),
     (Case::Missing, |found| found.written == Written::Missing),
     (Case::Damaged, |found| found.written == Written::Damaged),
     (Case::OtherVersion, |found| found.written == Written::OtherVersion),
+    (Case::NoBeginning, |found| is_known(found) && is_behind(found)),
+    (Case::SnapshotDamaged, |found| despite(found, Newest::Damaged)),
+    (Case::SnapshotNewer, |found| despite(found, Newest::Newer)),
+    (Case::SnapshotOtherVersion, |found| despite(found, Newest::OtherVersion)),
+    (Case::SnapshotOtherConfiguration, |found| despite(found, Newest::OtherConfiguration)),
+    (Case::SnapshotOtherJournal, |found| despite(found, Newest::OtherJournal)),
 ];
 
-fn is(found: &Findings, written: Written, configured: Configured) -> bool {
-    *found == Findings { written, configured }
+fn is(found: &Findings, written: Written) -> bool {
+    let is_same = found.configured == Configured::Same;
+    decides(found) && is_same && found.written == written && found.newest.is_well()
 }
 
 fn is_whole(found: &Findings, configured: Configured) -> bool {
     found.written.is_whole() && found.configured == configured
+}
+
+/// There is nothing to begin from. Where entries behind the newest snapshot are gone, so is the
+/// beginning, and those behind any earlier one.
+fn is_behind(found: &Findings) -> bool {
+    found.from == From::Nowhere || found.newest == Newest::Older
+}
+
+/// The journal is whole and what decided is known.
+fn is_known(found: &Findings) -> bool {
+    is_whole(found, Configured::Same) || is_whole(found, Configured::OtherRules)
+}
+
+/// And there is something to begin from.
+fn decides(found: &Findings) -> bool {
+    is_known(found) && !is_behind(found)
+}
+
+fn despite(found: &Findings, newest: Newest) -> bool {
+    decides(found) && found.newest == newest
 }
 
 impl Case {
@@ -139,6 +243,20 @@ impl Case {
     #[must_use]
     pub fn goes_on(self) -> bool {
         matches!(self, Self::Closed | Self::Open | Self::Torn | Self::OtherRules)
+            || self.is_despite()
+    }
+
+    /// Whether a run goes on although its newest snapshot does not fit.
+    #[must_use]
+    pub fn is_despite(self) -> bool {
+        matches!(
+            self,
+            Self::SnapshotDamaged
+                | Self::SnapshotNewer
+                | Self::SnapshotOtherVersion
+                | Self::SnapshotOtherConfiguration
+                | Self::SnapshotOtherJournal
+        )
     }
 
     /// Whether it is the configuration that is in the way.
@@ -161,6 +279,12 @@ impl Case {
             Self::Missing => "missing segment",
             Self::Damaged => "damaged",
             Self::OtherVersion => "other version",
+            Self::NoBeginning => "no beginning",
+            Self::SnapshotDamaged => "damaged snapshot",
+            Self::SnapshotNewer => "newer snapshot",
+            Self::SnapshotOtherVersion => "other version's snapshot",
+            Self::SnapshotOtherConfiguration => "other configuration's snapshot",
+            Self::SnapshotOtherJournal => "other journal's snapshot",
         }
     }
 
@@ -178,6 +302,14 @@ impl Case {
             Self::Missing => "not whole: a segment is missing",
             Self::Damaged => "damaged before its end",
             Self::OtherVersion => "of a layout that this program does not know",
+            Self::NoBeginning => "without its beginning, and no snapshot fits",
+            Self::SnapshotDamaged => "whole, but its newest snapshot is damaged",
+            Self::SnapshotNewer => "whole, but ends before its newest snapshot",
+            Self::SnapshotOtherVersion => "whole, but its newest snapshot is another version's",
+            Self::SnapshotOtherConfiguration => {
+                "whole, but its newest snapshot is another configuration's"
+            }
+            Self::SnapshotOtherJournal => "whole, but its newest snapshot is another journal's",
         }
     }
 
@@ -208,6 +340,22 @@ impl Case {
                 "use the version of the program that wrote it, or begin anew with \
                  `start = \"fresh\"` in [journal]"
             }
+            Self::NoBeginning => {
+                "put the missing segments, or a snapshot that fits, back from a copy, or begin \
+                 anew with `start = \"fresh\"` in [journal], which keeps the earlier journal under \
+                 another name"
+            }
+            Self::SnapshotNewer => {
+                "the run goes on from an older snapshot or from the journal's beginning; the \
+                 machine lost what the kernel had not written, so look what feeds and sinks have"
+            }
+            Self::SnapshotDamaged
+            | Self::SnapshotOtherVersion
+            | Self::SnapshotOtherConfiguration
+            | Self::SnapshotOtherJournal => {
+                "the run goes on from an older snapshot or from the journal's beginning; the \
+                 snapshot can be removed"
+            }
         }
     }
 }
@@ -228,15 +376,45 @@ mod tests {
     const CONFIGURED: [Configured; 4] =
         [Configured::Same, Configured::OtherRules, Configured::Other, Configured::Unreadable];
 
+    const NEWEST: [Newest; 8] = [
+        Newest::None,
+        Newest::Fits,
+        Newest::Newer,
+        Newest::Older,
+        Newest::OtherVersion,
+        Newest::OtherConfiguration,
+        Newest::OtherJournal,
+        Newest::Damaged,
+    ];
+    const FROM: [From; 3] = [From::Snapshot, From::Beginning, From::Nowhere];
+
+    fn all() -> impl Iterator<Item = Findings> {
+        let written = WRITTEN.into_iter().flat_map(|written| CONFIGURED.map(|c| (written, c)));
+        let all = written.flat_map(|(w, c)| NEWEST.map(|newest| (w, c, newest)));
+        let all = all.flat_map(|(w, c, newest)| FROM.map(|from| (w, c, newest, from)));
+        all.map(|(written, configured, newest, from)| Findings {
+            written,
+            configured,
+            newest,
+            from,
+        })
+    }
+
+    #[test]
+    fn nothing_is_gone_on_with_that_is_not_whole_or_known() {
+        for found in all().filter(|found| Case::of(found).goes_on()) {
+            assert!(found.written.is_whole() && found.from != From::Nowhere, "{found:?}");
+            assert!(matches!(found.configured, Configured::Same | Configured::OtherRules));
+        }
+    }
+
     #[test]
     fn whatever_is_found_is_exactly_one_case() {
         let mut met = std::collections::HashSet::new();
-        for written in WRITTEN {
-            for configured in CONFIGURED {
-                let case = Case::of(&Findings { written, configured });
-                assert!(!case.found().is_empty() && !case.advice().is_empty());
-                met.insert(case);
-            }
+        for found in all() {
+            let case = Case::of(&found);
+            assert!(!case.found().is_empty() && !case.advice().is_empty());
+            met.insert(case);
         }
         assert_eq!(met.len(), TABLE.len(), "no case is without findings");
     }

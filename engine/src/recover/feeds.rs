@@ -74,13 +74,6 @@ impl SeenFeeds {
         })
     }
 
-    /// A record of the earlier run.
-    pub(super) fn recall(&mut self, record: &Record) {
-        if let Some(Some(feed)) = self.feeds.get_mut(usize::from(record.header.feed)) {
-            feed.recall(record);
-        }
-    }
-
     /// Puts every feed to its place.
     pub(super) fn settle(&mut self, shards: &[ShardLeft]) {
         for (index, feed) in self.feeds.iter_mut().enumerate() {
@@ -88,6 +81,10 @@ impl SeenFeeds {
             let owner = self.owners[index];
             let shards = shards.iter().enumerate();
             let shards = shards.filter(|(shard, _)| owner.is_none_or(|owner| owner == *shard));
+            for (_, shard) in shards.clone() {
+                let symbols = shard.symbols.get(index).into_iter().flatten();
+                symbols.for_each(|(symbol, number)| feed.recall(*symbol, *number));
+            }
             let left = || shards.clone().map(|(_, shard)| &shard.feeds[index]);
             let Some(first) = left().max_by_key(|left| left.sessions) else { continue };
             let Some(session) = first.session else { continue };

@@ -1,26 +1,18 @@
-//! One shard's journal, decided over again.
+//! One shard's journal, decided over again from where a start begins.
 //!
-//! Invariant: what comes out was compared with what is in the journal, action by action. Only the
-//! last record's actions may be missing there, all or the last of them: its writer died between
-//! two entries.
+//! Invariant: what comes out was compared with what is in the journal: see [`Replica`].
 
 use std::path::Path;
 
-use corelane_feeds::record::{Record, RecordBuf};
-use corelane_feeds::streams::sys::RuleChange;
+use corelane_feeds::record::RecordBuf;
 use corelane_feeds::units::Nanos;
-use corelane_strategies::action::ActionId;
 use corelane_strategies::chain::Chain;
-use corelane_strategies::registry::Registry;
-use zerocopy::IntoBytes;
 
+use super::FeedLeft;
 use super::unconfirmed::{Notes, Unconfirmed};
-use super::{FeedLeft, SeenFeeds};
-use crate::cli::exit::Failure;
 use crate::config::Config;
-use crate::journal::{End, Entry, JournalError, JournalReader, Kind};
-use crate::rerun::Decider;
-use crate::sys::prefetch::MEMORY;
+use crate::journal::{End, EntryRef, JournalReader, Kind};
+use crate::snapshot::{Replica, Snapshot};
 
 /// A shard as it was after the last entry of its journal.
 pub struct ShardLeft {
@@ -36,125 +28,73 @@ pub struct ShardLeft {
     pub watermark: Nanos,
     /// How far it has come in each feed.
     pub feeds: Vec<FeedLeft>,
+    /// By feed, the numbers of its symbols, where they go by the order in which these came.
+    pub(super) symbols: Vec<Vec<(u64, u16)>>,
     /// Records decided over again.
     pub records: u64,
     /// Actions that came out as they are in the journal.
     pub actions: u64,
     /// How often its rules changed.
     pub reloads: u32,
+    /// The snapshot that it began from.
+    pub snapshot: Option<Snapshot>,
     /// The configuration with the rules that it ran last.
     pub(super) config: Config,
 }
 
-/// A shard on its way through its journal.
-struct Way<'a> {
-    decider: Decider<'a>,
-    /// Actions of the record at hand, of which so many were met in the journal.
-    now: Vec<RecordBuf>,
-    met: usize,
-    /// Sequence number of the record at hand.
-    cause: u64,
-    notes: Notes,
-    left: ShardLeft,
-}
-
-/// Decides over a shard's journal again; `run` is the folder of the run.
+/// Decides over the rest of a shard's journal, which `entries` read; `dir` is the shard's folder.
 pub(super) fn recover(
-    run: &Path,
     dir: &Path,
-    config: &Config,
-    registry: &Registry,
-    number: usize,
-    feeds: &mut SeenFeeds,
-    notes: Notes,
+    mut replica: Replica,
+    snapshot: Option<Snapshot>,
+    mut entries: Option<&mut JournalReader>,
+    sinks: &[String],
 ) -> anyhow::Result<ShardLeft> {
-    let mut decider = Decider::new(run, config, registry, number, true)?;
-    (0..config.feeds.len()).for_each(|feed| decider.chain_mut().reserve(feed as u8, MEMORY));
-    let left = ShardLeft {
-        chain: Chain::new(Vec::new(), Vec::new()),
-        end: None,
-        owed: Vec::new(),
-        unconfirmed: Unconfirmed::default(),
-        watermark: Nanos(0),
-        feeds: vec![FeedLeft::default(); config.feeds.len()],
-        records: 0,
-        actions: 0,
-        reloads: 0,
-        config: config.clone(),
-    };
-    let mut entries = match JournalReader::open(dir) {
-        // It died before it had begun its first segment, or even its folder.
-        Err(JournalError::NoJournal(_)) => None,
-        Err(error) if error.is_not_found() => None,
-        opened => Some(opened?),
-    };
-    let mut way = Way { decider, now: Vec::new(), met: 0, cause: 0, notes, left };
-    for entry in entries.iter_mut().flatten() {
-        let entry = entry?;
-        match entry.kind {
-            Kind::Action => way.action(&entry)?,
-            Kind::Input => way.input(&entry, feeds)?,
-            Kind::Control | Kind::End => {}
+    let mut notes = Notes::read(dir, sinks)?;
+    if let Some(snapshot) = &snapshot {
+        notes.begin_behind(snapshot.header.place(), replica.last_action());
+    }
+    let begun = (replica.records, replica.actions);
+    while let Some(entries) = &mut entries
+        && let Some(entry) = entries.read()?
+    {
+        replica.take(&entry)?;
+        if entry.kind == Kind::Action {
+            notes.pass(entry.record);
         }
     }
-    let Way { decider, mut now, met, notes, mut left, .. } = way;
-    now.drain(..met);
-    (left.owed, left.end) = (now, entries.and_then(|entries| entries.end()));
-    left.unconfirmed = notes.finish();
-    (left.chain, left.config) = decider.into_parts();
-    Ok(left)
+    if snapshot.is_some() && !notes.are_met() {
+        notes = earlier_notes(dir, sinks)?;
+    }
+    let (watermark, feeds) = (replica.watermark, std::mem::take(&mut replica.feeds));
+    let (records, actions) = (replica.records - begun.0, replica.actions - begun.1);
+    let symbols = (0..feeds.len()).map(|feed| replica.symbols(feed).collect()).collect();
+    let reloads = replica.reloads;
+    let (chain, config, owed) = replica.into_parts();
+    Ok(ShardLeft {
+        chain,
+        end: entries.and_then(|entries| entries.end()),
+        owed,
+        unconfirmed: notes.finish(),
+        watermark,
+        feeds,
+        symbols,
+        records,
+        actions,
+        reloads,
+        snapshot,
+        config,
+    })
 }
 
-impl Way<'_> {
-    fn input(&mut self, entry: &Entry, feeds: &mut SeenFeeds) -> anyhow::Result<()> {
-        if let Some(missing) = self.now.get(self.met).and_then(RecordBuf::record) {
-            return Err(self.differs(entry.seq, "nothing", &name(missing)));
+/// A sink noted what lies before the snapshot: looks for it in all that is there.
+fn earlier_notes(dir: &Path, sinks: &[String]) -> anyhow::Result<Notes> {
+    let mut notes = Notes::read(dir, sinks)?;
+    let mut entries = JournalReader::open(dir)?;
+    while let Some(EntryRef { kind, record, .. }) = entries.read()? {
+        if kind == Kind::Action {
+            notes.pass(record);
         }
-        let record = entry.record();
-        self.left.records += 1;
-        self.left.watermark = self.left.watermark.max(record.header.ts_event);
-        if let Some(change) = record.view::<RuleChange>() {
-            self.left.reloads = self.left.reloads.max(change.reloads);
-        }
-        if let Some(feed) = self.left.feeds.get_mut(usize::from(record.header.feed)) {
-            feed.pass(record);
-        }
-        feeds.recall(record);
-        self.cause = entry.seq;
-        self.met = 0;
-        self.now.clear();
-        self.now.extend_from_slice(self.decider.take(record)?);
-        Ok(())
     }
-
-    fn action(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        let then = entry.record();
-        let now = self.now.get(self.met).and_then(RecordBuf::record);
-        if now.map(IntoBytes::as_bytes) == Some(then.as_bytes()) {
-            self.met += 1;
-            self.notes.pass(then);
-            self.left.actions += 1;
-            return Ok(());
-        }
-        let now = now.map_or_else(|| "nothing".to_owned(), name);
-        Err(self.differs(entry.seq, &name(then), &now))
-    }
-
-    /// The same program and configuration do not decide the same: the run must not go on as if.
-    fn differs(&self, seq: u64, then: &str, now: &str) -> anyhow::Error {
-        let cause = self.cause;
-        Failure::bad_data(format!(
-            "record {cause} does not lead to what it led to: entry {seq} has {then}, now comes \
-             {now}\n  this program decides otherwise than the one that wrote the journal: look \
-             with `corelane replay --journal`, and begin anew with `start = \"fresh\"` in [journal]"
-        ))
-        .into()
-    }
-}
-
-fn name(action: &Record) -> String {
-    match ActionId::of(action) {
-        Some(id) => format!("action {id}"),
-        None => "a record that is no action".to_owned(),
-    }
+    Ok(notes)
 }

@@ -15,16 +15,17 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use corelane_feeds::record::{FLAG_SHADOW, Record};
+use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf};
 use corelane_strategies::action::ActionId;
 
 use crate::egress::Past;
 use crate::egress::confirm::{self, Confirmed};
-use crate::journal::{Entry, JournalReader, Kind};
+use crate::journal::{Behind, JournalReader, Kind, Place};
 
 /// What the sinks of a shard noted, as far as it was met in the journal.
 pub(super) struct Notes {
     sinks: Vec<Note>,
+    origin: Origin,
     /// Actions met.
     actions: u64,
     last: Option<ActionId>,
@@ -39,25 +40,49 @@ struct Note {
     before: Option<u64>,
 }
 
+/// Where the first action that counts is.
+#[derive(Default)]
+struct Origin {
+    /// Behind this place; otherwise at the journal's beginning.
+    place: Option<Place>,
+    /// The last action before that place.
+    action: Option<RecordBuf>,
+}
+
 /// What is sent again.
 #[derive(Default)]
 pub struct Unconfirmed {
     /// What sinks make of it.
     pub past: Past,
+    origin: Origin,
     /// Actions of the journal that come before.
     skipped: u64,
 }
 
 impl Notes {
     /// Reads what sinks noted in the folder of a shard.
-    pub(super) fn read<'a>(dir: &Path, sinks: impl Iterator<Item = &'a str>) -> io::Result<Self> {
-        let note = |sink: &str| {
+    pub(super) fn read(dir: &Path, sinks: &[String]) -> anyhow::Result<Self> {
+        let note = |sink: &String| {
             let noted = confirm::read(&confirm::path(dir, sink))?;
             let (confirmed, is_new) = (noted.flatten(), noted.is_none());
             Ok(Note { sink: sink.to_owned(), confirmed, is_new, before: None })
         };
-        let sinks = sinks.map(note).collect::<io::Result<_>>()?;
-        Ok(Self { sinks, actions: 0, last: None })
+        let sinks = sinks.iter().map(note).collect::<io::Result<_>>();
+        let sinks = sinks.with_context(|| format!("notes of sinks in {}", dir.display()))?;
+        Ok(Self { sinks, origin: Origin::default(), actions: 0, last: None })
+    }
+
+    /// What lies up to a place is not read; `last` is the last action of it that left.
+    pub(super) fn begin_behind(&mut self, place: Place, last: Option<&Record>) {
+        self.origin = Origin { place: Some(place), action: last.map(Record::to_buf) };
+        if let Some(last) = last {
+            self.pass(last);
+        }
+    }
+
+    /// Whether what every sink noted was met.
+    pub(super) fn are_met(&self) -> bool {
+        self.sinks.iter().all(|note| note.is_new || note.before.is_some())
     }
 
     /// An action of the journal, in order.
@@ -75,7 +100,8 @@ impl Notes {
     /// The journal is over.
     pub(super) fn finish(self) -> Unconfirmed {
         let Some(last) = self.last else { return Unconfirmed::default() };
-        let mut unconfirmed = Unconfirmed { skipped: self.actions - 1, ..Unconfirmed::default() };
+        let (origin, past) = (self.origin, Past::default());
+        let mut unconfirmed = Unconfirmed { past, origin, skipped: self.actions - 1 };
         let mut is_due = false;
         for note in self.sinks {
             let (confirmed, before) = match (note.confirmed, note.before) {
@@ -105,24 +131,33 @@ impl Unconfirmed {
         if self.past.again == 0 {
             return Ok(());
         }
-        let mut sent = 0;
-        let is_sent =
-            |entry: &Entry| entry.kind == Kind::Action && sent_id(entry.record()).is_some();
+        let mut left = self.past.again;
         let mut skipped = 0;
-        for entry in JournalReader::open(dir)? {
-            let entry = entry.with_context(|| format!("journal {}", dir.display()))?;
-            if sent == self.past.again {
-                break;
-            }
-            if !is_sent(&entry) {
-                continue;
-            }
+        let mut send = |action: &Record| {
             if skipped < self.skipped {
                 skipped += 1;
-                continue;
+            } else if left > 0 {
+                left -= 1;
+                send(action);
             }
-            send(entry.record());
-            sent += 1;
+            left > 0
+        };
+        if let Some(action) = self.origin.action.as_ref().and_then(RecordBuf::record) {
+            send(action);
+        }
+        let mut entries = match &self.origin.place {
+            None => Box::new(JournalReader::open(dir)?),
+            Some(place) => match JournalReader::open_behind(dir, place)? {
+                Behind::Entries(entries) => entries,
+                _ => anyhow::bail!("journal {} is not what it was", dir.display()),
+            },
+        };
+        let context = || format!("journal {}", dir.display());
+        while let Some(entry) = entries.read().with_context(context)? {
+            let is_sent = entry.kind == Kind::Action && sent_id(entry.record).is_some();
+            if is_sent && !send(entry.record) {
+                break;
+            }
         }
         Ok(())
     }
@@ -167,7 +202,7 @@ mod tests {
             };
             Confirmations::create(&confirm::path(dir.path(), name), known).unwrap();
         }
-        let mut notes = Notes::read(dir.path(), names.iter().map(String::as_str)).unwrap();
+        let mut notes = Notes::read(dir.path(), &names).unwrap();
         (1..=actions).for_each(|seq| notes.pass(action(seq).as_record()));
         let found = notes.finish();
         let known = names.iter().map(|name| Some(found.past.confirmed.get(name)?.id.seq.0));

@@ -54,6 +54,9 @@ impl Display for RecoveredReport {
         let (records, actions) = (grouped(self.records), grouped(self.actions));
         write!(f, "goes on from an earlier run ({}): {records} records", self.case)?;
         write!(f, " and {actions} actions in {}", human_ns(self.ns))?;
+        if let Some(first) = self.snapshots.iter().min() {
+            write!(f, ", behind the snapshot of entry {}", grouped(*first))?;
+        }
         if self.torn_bytes > 0 {
             write!(f, ", {} bytes torn at the end", grouped(self.torn_bytes))?;
         }
@@ -118,6 +121,13 @@ impl RunReport {
         for journal in &self.journals {
             writeln!(f, "journal {}", journal.dir)?;
             write_counts(&journal.counters, f)?;
+        }
+        for snapshots in &self.snapshots {
+            writeln!(f, "snapshots in {}", snapshots.dir)?;
+            write_counts(&snapshots.counters, f)?;
+            if let Some(failure) = &snapshots.failure {
+                writeln!(f, "  given up: {failure}")?;
+            }
         }
         Ok(())
     }

@@ -136,7 +136,7 @@ fn again(
     dir: &Path,
     found: &Found,
     ran: &Config,
-    decider: &mut Decider<'_>,
+    decider: &mut Decider,
 ) -> anyhow::Result<Explained> {
     let (action, cause) = (found.action.record(), found.cause.record());
     let number = usize::from(ActionId::of(action).map_or(0, |id| id.rule));

@@ -57,25 +57,32 @@ pub struct RerunOptions {
 }
 
 /// What decides at a place in a journal: it changes where rules changed.
-pub struct Ran<'a> {
-    journal: &'a Path,
+pub struct Ran {
+    journal: PathBuf,
     config: Config,
     /// By rule number, from 1.
     names: Vec<String>,
 }
 
-impl<'a> Ran<'a> {
-    fn new(journal: &'a Path, config: &Config) -> Self {
+impl Ran {
+    fn new(journal: &Path, config: &Config) -> Self {
+        let journal = journal.to_owned();
         Self { journal, config: config.clone(), names: deciders(config) }
     }
 
     /// Rules changed: numbers of actions mean others from there on.
     fn change(&mut self, change: &RuleChange) -> anyhow::Result<()> {
         let earlier = self.config.rule_set.clone();
-        decided::load_rules(self.journal, change.text, &mut self.config)?;
+        decided::load_rules(&self.journal, change.text, &mut self.config)?;
         self.config.rule_set.follow(&earlier)?;
         self.names = deciders(&self.config);
         Ok(())
+    }
+
+    /// The configuration with the rules in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The strategy or rule of an action.
@@ -97,22 +104,22 @@ impl<'a> Ran<'a> {
 }
 
 /// One shard as it was.
-pub struct Decider<'a> {
+pub struct Decider {
     shard: usize,
-    ran: Ran<'a>,
+    ran: Ran,
     chain: Chain,
     /// Whether rules change as they did.
     follows: bool,
     actions: Vec<RecordBuf>,
 }
 
-impl<'a> Decider<'a> {
+impl Decider {
     /// A shard of a run before its first record.
     ///
     /// # Errors
     /// If a strategy refuses its settings.
     pub fn new(
-        journal: &'a Path,
+        journal: &Path,
         config: &Config,
         registry: &Registry,
         shard: usize,
@@ -147,6 +154,12 @@ impl<'a> Decider<'a> {
     }
 
     /// Its stages.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The same, to be changed.
     pub fn chain_mut(&mut self) -> &mut Chain {
         &mut self.chain
     }
@@ -159,7 +172,7 @@ impl<'a> Decider<'a> {
 
     /// What decides now.
     #[must_use]
-    pub fn ran(&self) -> &Ran<'a> {
+    pub fn ran(&self) -> &Ran {
         &self.ran
     }
 }
@@ -207,8 +220,8 @@ pub fn rerun(
 fn run_shard(
     dir: &Path,
     options: &RerunOptions,
-    decider: &mut Decider<'_>,
-    past: &mut Ran<'_>,
+    decider: &mut Decider,
+    past: &mut Ran,
     rerun: &mut Rerun,
 ) -> anyhow::Result<()> {
     let mut entries = JournalReader::open(dir)?;
@@ -262,7 +275,7 @@ fn run_shard(
 fn compare(
     seq: u64,
     [then, now]: [&[RecordBuf]; 2],
-    ran: [&Ran<'_>; 2],
+    ran: [&Ran; 2],
     other_rules: bool,
     rerun: &mut Rerun,
 ) {
@@ -276,7 +289,7 @@ fn compare(
         }
         return;
     }
-    let keyed = |actions: &'_ [RecordBuf], ran: &Ran<'_>| {
+    let keyed = |actions: &'_ [RecordBuf], ran: &Ran| {
         let actions = actions.iter().filter_map(RecordBuf::record);
         let key = |action: &Record| {
             let ordinal = ActionId::of(action).map_or(0, |id| id.ordinal);

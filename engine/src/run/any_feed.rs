@@ -3,7 +3,7 @@
 //! Invariant: adds nothing but names; each call goes to the one feed that it is.
 
 use corelane_feeds::feed::Feed;
-use corelane_feeds::record::{Record, RecordSink};
+use corelane_feeds::record::RecordSink;
 use corelane_feeds::streams::sys;
 use corelane_feeds::text::TextFeed;
 use corelane_feeds::units::{Nanos, Seq};
@@ -31,10 +31,15 @@ impl AnyFeed {
         }
     }
 
-    /// A record of the earlier run.
-    pub(crate) fn recall(&mut self, record: &Record) {
+    /// Whether it numbers instruments by the order in which their symbols come.
+    pub(crate) fn numbers_symbols(&self) -> bool {
+        matches!(self, Self::Venue(feed) if feed.numbers_symbols())
+    }
+
+    /// A symbol has this number since an earlier run.
+    pub(crate) fn recall(&mut self, symbol: u64, number: u16) {
         if let Self::Venue(feed) = self {
-            feed.recall(record);
+            feed.recall(symbol, number);
         }
     }
 

@@ -14,9 +14,11 @@ use crate::config::Config;
 use crate::journal::{JournalCounters, shard_dir};
 use crate::latency::RuleTimes;
 use crate::report::{
-    Counts, FeedReport, JournalReport, ReactorReport, RuleReport, ShardReport, StrategyReport,
+    Counts, FeedReport, JournalReport, ReactorReport, RuleReport, ShardReport, SnapshotReport,
+    StrategyReport,
 };
 use crate::shard::ShardEnd;
+use crate::snapshot::ShadowCounters;
 
 impl Outcome {
     /// Takes over what a reactor counted; hands back what it fed.
@@ -85,6 +87,23 @@ impl Outcome {
         if let Some(failure) = ended.failure {
             let failure = anyhow::Error::from(failure).context("the journal failed");
             self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Adds what wrote snapshots, by shard.
+    pub(super) fn add_shadows(&mut self, shadows: Vec<ShadowCounters>, config: &Config) {
+        for (number, counters) in shadows.into_iter().enumerate() {
+            let ShadowCounters { seq, snapshot_seq, failure, .. } = counters;
+            let counters = Counts::from_iter([
+                ("snapshots", counters.snapshots),
+                ("snapshot_entry", snapshot_seq),
+                ("snapshot_bytes", counters.snapshot_bytes),
+                ("snapshot_ns_max", counters.snapshot_ns_max),
+                ("followed_to_entry", seq),
+                ("entries_waiting_max", counters.behind_max),
+            ]);
+            let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
+            self.report.snapshots.push(SnapshotReport { dir, counters, failure });
         }
     }
 

@@ -281,8 +281,19 @@ fn decision_hash(config: &Config) -> u64 {
     let rules = config.rules.iter().flat_map(|rules| {
         std::iter::once(rules.text.clone()).chain(rules.tables.values().cloned())
     });
-    let text: String = feeds.chain(strategies).chain(rules).collect();
-    // FNV-1a.
+    hash_text(&feeds.chain(strategies).chain(rules).collect::<String>())
+}
+
+/// Names what decides, rules apart: feeds, strategies and how many shards there are.
+pub(crate) fn strategy_hash(config: &Config) -> u64 {
+    let feeds = config.feeds.iter().map(feed_text);
+    let strategies = config.strategies.iter().map(strategy_text);
+    let shards = std::iter::once(config.engine.shards.to_string());
+    hash_text(&feeds.chain(strategies).chain(shards).collect::<String>())
+}
+
+/// FNV-1a.
+fn hash_text(text: &str) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325u64;
     text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -105,7 +105,7 @@ pub fn execute(
     let watched = shape.live && !wanted.rules.is_empty();
     let rules = watched.then(|| RuleWatch::new(wanted, ran, Arc::clone(&names))).transpose()?;
     let left = left.unwrap_or_default().into_iter().map(Some).collect();
-    let seen = recovery.map(|recovery| recovery.feeds);
+    let (seen, began) = recovery.map(|recovery| (recovery.feeds, recovery.began)).unzip();
     let mut setup = Setup {
         config,
         registry,
@@ -118,6 +118,8 @@ pub fn execute(
         rules,
         left,
         seen,
+        began,
+        shadows: Vec::new(),
     };
     let mut threads = Threads::default();
     let started = start(&mut setup, source, &mut threads);
@@ -133,11 +135,14 @@ pub fn execute(
     // Whatever happened, the threads end in order: journals get closed.
     stop.store(true, Ordering::Relaxed);
     let ended = end(threads, &setup);
+    let shadows = std::mem::take(&mut setup.shadows);
+    let shadows = shadows.into_iter().map(|shadow| shadow.finish(PATIENCE)).collect::<Vec<_>>();
     // Why a thread could not start says more than that it ended.
     let choices = started?;
     let mut outcome = ended?;
     let (times, reloads, refused) = setup.rules.take().map(RuleWatch::finish).unwrap_or_default();
     outcome.finish_rules(times);
+    outcome.add_shadows(shadows, config);
     outcome.report.rule_reloads = reloads;
     outcome.report.rule_reloads_refused = refused;
     if let Err(error) = logged {

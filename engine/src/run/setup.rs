@@ -27,6 +27,7 @@ use crate::reactor::Waiting;
 use crate::recover::{SeenFeeds, ShardLeft};
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
 use crate::shard::{ActionOut, OnFull, Shard, ShardConfig};
+use crate::snapshot::{Replica, ReplicaStart, Shadow, ShadowOptions, Snapshot};
 use crate::sys::affinity;
 use crate::sys::prefetch::MEMORY;
 
@@ -105,6 +106,10 @@ pub(super) struct Setup<'a> {
     pub(super) left: Vec<Option<ShardLeft>>,
     /// Where the feeds of an earlier run go on.
     pub(super) seen: Option<SeenFeeds>,
+    /// What decided when the journal of that began.
+    pub(super) began: Option<Config>,
+    /// Those that write snapshots, by shard.
+    pub(super) shadows: Vec<Shadow>,
 }
 
 impl Setup<'_> {
@@ -151,7 +156,7 @@ impl Setup<'_> {
         } else {
             None
         };
-        let (chain, left) = match left {
+        let (chain, mut left) = match left {
             Some(mut left) => {
                 let none = Chain::new(Vec::new(), Vec::new());
                 (std::mem::replace(&mut left.chain, none), Some(left))
@@ -169,6 +174,10 @@ impl Setup<'_> {
         if let Some(rules) = &mut self.rules {
             shard.take_rules_from(rules.shard());
         }
+        if self.config.journal.enabled && self.shape.live {
+            let snapshot = left.as_mut().and_then(|left| left.snapshot.take());
+            self.start_shadow(number, snapshot)?;
+        }
         if let Some(left) = left {
             let dir = shard_dir(&self.config.journal.dir, number as u16);
             left.unconfirmed.send_again(&dir, |action| shard.send_again(action))?;
@@ -182,6 +191,31 @@ impl Setup<'_> {
             shard.idle();
         }
         Ok(shard)
+    }
+
+    /// Starts what writes the snapshots of a shard, whose journal has been begun; `snapshot` is the
+    /// one that the shard went on from.
+    fn start_shadow(&mut self, shard: usize, snapshot: Option<Snapshot>) -> anyhow::Result<()> {
+        let journal = &self.config.journal;
+        if journal.snapshot_every == 0 {
+            return Ok(());
+        }
+        let start = ReplicaStart {
+            run: &journal.dir,
+            config: self.began.as_ref().unwrap_or(self.config),
+            registry: self.registry,
+            shard,
+            resident: false,
+        };
+        let replica = Replica::new(&start, snapshot.as_ref())?;
+        let options = ShadowOptions {
+            dir: shard_dir(&journal.dir, shard as u16),
+            every: journal.snapshot_every,
+            keep: journal.snapshots_max,
+            cpu: self.config.engine.service_core,
+        };
+        self.shadows.push(Shadow::start(options, replica, snapshot)?);
+        Ok(())
     }
 
     pub(super) fn start_reactor<D: Downstream + Send + 'static>(

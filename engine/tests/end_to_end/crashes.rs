@@ -145,6 +145,8 @@ fn killed_and_resumed(
     );
     let (_receiver, desk) = receiver(dir.path());
     let side = Side::new(engine, &feed, &(rules.to_owned() + &acknowledging_sink(&desk)));
+    // So that some starts go on from snapshots, and some engines die while one is written.
+    let side = side.with_journal("snapshot_every = 300");
     (0..kills).for_each(|_| start_and_kill(&side, moments));
     side.start(&["--until-end"]).done();
     server.done();

@@ -12,6 +12,7 @@ mod rerun;
 mod rules;
 mod same_decisions;
 mod sinks;
+mod snapshots;
 mod soup;
 mod support;
 mod text;

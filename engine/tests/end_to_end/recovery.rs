@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use super::support::{Ended, Side, feed, free_group, generate, must, run, text};
 
-const BAD_DATA: i32 = 65;
+pub(crate) const BAD_DATA: i32 = 65;
 const CONFIG: i32 = 78;
 
 /// A side whose run over a capture ended, and where its one segment lies.
-fn ended_run(rules: &str) -> (Side, PathBuf) {
+pub(crate) fn ended_run(rules: &str) -> (Side, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let size = ["--messages", "4000", "--symbols", "6", "--episodes", "1", "--stuffing", "0"];
@@ -26,11 +26,11 @@ fn ended_run(rules: &str) -> (Side, PathBuf) {
 }
 
 /// Starts live and ends after a moment.
-fn go_on(side: &Side) -> Ended {
+pub(crate) fn go_on(side: &Side) -> Ended {
     run(side.path(), &["run", text(&side.config), "--duration", "20ms"])
 }
 
-fn assert_refused(side: &Side, code: i32, says: &[&str]) {
+pub(crate) fn assert_refused(side: &Side, code: i32, says: &[&str]) {
     let before = fs::read(side.journal().join("shard-000/0000000000.segment")).ok();
     let ended = go_on(side);
     assert_eq!(ended.status.code(), Some(code), "{ended:?}");
@@ -41,7 +41,7 @@ fn assert_refused(side: &Side, code: i32, says: &[&str]) {
     assert!(before == after, "nothing is changed");
 }
 
-fn assert_goes_on(side: &Side, case: &str) {
+pub(crate) fn assert_goes_on(side: &Side, case: &str) {
     let ended = go_on(side);
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(side.report()["recovered"]["case"], case);

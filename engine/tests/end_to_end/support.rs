@@ -175,6 +175,14 @@ impl Side {
         Self { dir, config: path }
     }
 
+    /// The same with more settings of the journal.
+    pub(crate) fn with_journal(self, more: &str) -> Self {
+        let config = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, config.replace("[journal]\n", &format!("[journal]\n{more}\n")))
+            .unwrap();
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }

@@ -47,6 +47,14 @@ fn price(raw: zerocopy::byteorder::little_endian::I64) -> Price {
     Price::from_e4(raw.get())
 }
 
+/// The symbol that a record names, as a word; none if its stream has none.
+#[must_use]
+pub fn symbol_of(record: &Record) -> Option<u64> {
+    let field = streams::by_id(record.header.stream)?.field("symbol")?;
+    let bytes = record.as_bytes().get(field.offset..)?;
+    Some(u64::from_le_bytes(*bytes.first_chunk::<8>()?))
+}
+
 impl Iex {
     /// A decoder of DEEP 1.0 (`tops` false) or TOPS 1.6. Takes 2 MiB for the symbols.
     #[must_use]
@@ -66,14 +74,9 @@ impl Iex {
         self.instruments.refused()
     }
 
-    /// Goes on behind a record that another decoder made: its symbol keeps its number.
-    pub fn recall(&mut self, record: &Record) {
-        let schema = streams::by_id(record.header.stream);
-        let symbol = schema.and_then(|schema| schema.field("symbol"));
-        let bytes = symbol.and_then(|field| record.as_bytes().get(field.offset..));
-        if let Some(symbol) = bytes.and_then(|bytes| bytes.first_chunk::<8>()) {
-            self.instruments.recall(u64::from_le_bytes(*symbol), record.header.instrument);
-        }
+    /// Another decoder gave a symbol this number, which it keeps: see [`symbol_of`].
+    pub fn recall(&mut self, symbol: u64, number: u16) {
+        self.instruments.recall(symbol, number);
     }
 
     /// Decodes one message. `stamp` brings feed, flags, sequence and receive time.

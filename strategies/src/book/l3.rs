@@ -11,8 +11,11 @@ use corelane_feeds::units::{Char, Nanos, Price, Qty, Qty32, Side, Symbol};
 use super::{Book, Order, OrderStore, restore_book, save_book};
 use crate::memory::Memory;
 use crate::outbox::Outbox;
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
+
+/// Changes when the saved state does.
+const STATE_VERSION: u64 = 0x4c33_0000_0000_0002;
 
 /// How L3 books are kept.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,32 @@ struct Counters {
     over_cancelled: u64,
     refused: u64,
     bad_sides: u64,
+}
+
+impl Counters {
+    const fn words(&self) -> [u64; 10] {
+        let Self { unknown, crossed, over_executed, over_cancelled, refused, bad_sides } = *self;
+        let UnknownRefs { executed, executed_price, cancelled, deleted, replaced } = unknown;
+        [
+            executed,
+            executed_price,
+            cancelled,
+            deleted,
+            replaced,
+            crossed,
+            over_executed,
+            over_cancelled,
+            refused,
+            bad_sides,
+        ]
+    }
+
+    const fn of_words(words: [u64; 10]) -> Self {
+        let [executed, executed_price, cancelled, deleted, replaced, ..] = words;
+        let [.., crossed, over_executed, over_cancelled, refused, bad_sides] = words;
+        let unknown = UnknownRefs { executed, executed_price, cancelled, deleted, replaced };
+        Self { unknown, crossed, over_executed, over_cancelled, refused, bad_sides }
+    }
 }
 
 /// One feed's orders and books.
@@ -374,7 +403,9 @@ impl Strategy for L3Books {
     }
 
     fn reserve(&mut self, feed: u8, memory: Memory) {
-        self.begin(feed);
+        if self.feed(feed).is_none() {
+            self.begin(feed);
+        }
         if let Some(feed) = self.feed(feed) {
             feed.orders.reserve(memory);
             memory.reserve(&feed.books);
@@ -397,6 +428,8 @@ impl Strategy for L3Books {
     }
 
     fn save(&self, out: &mut Vec<u8>) {
+        put_words(out, [STATE_VERSION]);
+        put_words(out, self.counters.words());
         out.extend_from_slice(&(self.feeds.len() as u64).to_le_bytes());
         for feed in &self.feeds {
             out.push(u8::from(feed.is_some()));
@@ -418,6 +451,10 @@ impl Strategy for L3Books {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let mut state = StateReader::new(bytes);
         let mut restored = Self::new(self.options);
+        if state.u64()? != STATE_VERSION {
+            return Err(StateError::Version);
+        }
+        restored.counters = Counters::of_words(state.words()?);
         let feeds = state.u64()?;
         for feed in 0..feeds.min(256) {
             if state.u8()? == 0 {
@@ -428,7 +465,6 @@ impl Strategy for L3Books {
             restored.restore_feed(feed as usize, &mut state)?;
         }
         state.finish()?;
-        restored.counters = self.counters;
         *self = restored;
         Ok(())
     }

@@ -11,8 +11,11 @@ use corelane_feeds::units::Side;
 
 use super::{Book, restore_book, save_book};
 use crate::outbox::Outbox;
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
+
+/// Changes when the saved state does.
+const STATE_VERSION: u64 = 0x4c56_0000_0000_0002;
 
 /// The price-level books of every DEEP feed of a shard.
 pub struct LevelBooks {
@@ -99,6 +102,7 @@ impl Strategy for LevelBooks {
     }
 
     fn save(&self, out: &mut Vec<u8>) {
+        put_words(out, [STATE_VERSION, self.crossed, self.bad_sides]);
         out.extend_from_slice(&(self.feeds.len() as u64).to_le_bytes());
         for books in &self.feeds {
             let books = books.iter().enumerate();
@@ -114,6 +118,10 @@ impl Strategy for LevelBooks {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         let mut state = StateReader::new(bytes);
         let mut restored = Self::new(self.publish_bbo);
+        if state.u64()? != STATE_VERSION {
+            return Err(StateError::Version);
+        }
+        [restored.crossed, restored.bad_sides] = state.words()?;
         for feed in 0..state.u64()?.min(256) {
             restored.begin(feed as u8);
             for _ in 0..state.u64()? {
@@ -123,7 +131,6 @@ impl Strategy for LevelBooks {
             }
         }
         state.finish()?;
-        (restored.crossed, restored.bad_sides) = (self.crossed, self.bad_sides);
         *self = restored;
         Ok(())
     }

@@ -23,11 +23,11 @@ use super::types::Value;
 use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::{ACTIONS_STAGE_MAX, StateError, Strategy};
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5255_4c05;
+const STATE_VERSION: u32 = 0x5255_4c06;
 
 /// Of the records, how many share one measurement of every rule that they touch.
 const MEASURE_EVERY: u32 = 64;
@@ -503,9 +503,12 @@ impl Strategy for Rules {
     fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.rules.len() as u32).to_le_bytes());
+        put_words(out, [self.shared.machine.undefined, self.shared.derived_dropped]);
         self.time.save(out);
         self.pool.save(out);
         for running in &self.rules {
+            let own = &running.own;
+            put_words(out, [own.fired, own.taken, own.shadowed]);
             out.push(u8::from(running.is_suspended));
             running.operator.save(out);
         }
@@ -516,9 +519,15 @@ impl Strategy for Rules {
         if state.u32()? != STATE_VERSION || state.u32()? as usize != self.rules.len() {
             return Err(StateError::Version);
         }
+        // What is restored lies in fresh memory.
+        self.is_reserved = false;
+        let shared = &mut self.shared;
+        [shared.machine.undefined, shared.derived_dropped] = state.words()?;
         self.time.restore(&mut state)?;
         self.pool.restore(&mut state)?;
         for running in &mut self.rules {
+            let own = &mut running.own;
+            [own.fired, own.taken, own.shadowed] = state.words()?;
             running.is_suspended = state.u8()? != 0;
             running.operator.restore(&mut state)?;
         }

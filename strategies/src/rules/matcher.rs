@@ -36,7 +36,7 @@ use sorted::Sorted;
 /// Longest record in words.
 const WORDS_MAX: usize = corelane_feeds::record::RECORD_BYTES_MAX / 8;
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x4D41_5401;
+const STATE_VERSION: u32 = 0x4D41_5402;
 
 /// See the [module](self).
 pub(super) struct Matcher {
@@ -394,7 +394,7 @@ impl Matcher {
     /// Appends its state.
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());
-        for value in [self.time, self.watermark, self.late] {
+        for value in [self.time, self.watermark, self.late, self.desk.pending.dropped] {
             out.extend_from_slice(&value.to_le_bytes());
         }
         if let Some(sorted) = &self.sorted {
@@ -415,7 +415,8 @@ impl Matcher {
         if state.u32()? != STATE_VERSION {
             return Err(StateError::Version);
         }
-        (self.time, self.watermark, self.late) = (state.u64()?, state.u64()?, state.u64()?);
+        (self.time, self.watermark) = (state.u64()?, state.u64()?);
+        [self.late, self.desk.pending.dropped] = state.words()?;
         if let Some(sorted) = &mut self.sorted {
             sorted.restore(state, self.plan.keys.len())?;
         }

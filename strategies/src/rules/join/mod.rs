@@ -29,13 +29,16 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::key::KeyProgram;
 use super::operator::{Context, Due, Progress};
 use super::plan::{Output, Program};
-use crate::state::StateReader;
+use crate::state::{StateReader, put_words};
 use crate::strategy::StateError;
 pub(super) use asof::{AsOf, AsOfPlan, Closest};
 pub(super) use rows::Rows;
 
 /// Words of the longest record.
 const RECORD_WORDS_MAX: usize = RECORD_BYTES_MAX / 8;
+
+/// Changes when the saved state does.
+const STATE_VERSION: u64 = 0x4a4f_494e_0000_0002;
 
 /// What becomes of rows that meet no other.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -375,12 +378,16 @@ impl Join {
     }
 
     pub(super) fn save(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.watermark.to_le_bytes());
+        put_words(out, [STATE_VERSION, self.watermark, self.late, self.rows_dropped]);
         self.sides.iter().for_each(|side| side.save(out));
     }
 
     pub(super) fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+        if state.u64()? != STATE_VERSION {
+            return Err(StateError::Version);
+        }
         self.watermark = state.u64()?;
+        [self.late, self.rows_dropped] = state.words()?;
         self.sides.iter_mut().try_for_each(|side| side.restore(state))
     }
 

@@ -13,7 +13,7 @@
 //! Invariant: a restored engine goes on as the saved one would have; bytes that are no state of
 //! this very specification leave it as it was.
 
-use super::arena::{NO_VAR, NONE};
+use super::arena::{Arena, NO_VAR, NONE};
 use super::engine::{Counters, Patterns};
 use super::keys::{Key, NEW};
 use super::runs::{Attempt, Thread};
@@ -77,6 +77,44 @@ impl Numbers {
     }
 }
 
+/// Numbers rows and links as they are come to, a link behind those before it in its chain.
+struct Order<'a> {
+    arena: &'a Arena,
+    rows: Vec<u32>,
+    links: Vec<u32>,
+    numbers: Numbers,
+}
+
+impl<'a> Order<'a> {
+    fn new(arena: &'a Arena) -> Self {
+        let numbers =
+            Numbers { rows: vec![0; arena.rows.len()], links: vec![0; arena.links.len()] };
+        Self { arena, rows: Vec::new(), links: Vec::new(), numbers }
+    }
+
+    fn row(&mut self, at: u32) {
+        if let Some(number) = self.numbers.rows.get_mut(at as usize)
+            && *number == 0
+        {
+            self.rows.push(at);
+            *number = self.rows.len() as u32;
+        }
+    }
+
+    fn link(&mut self, at: u32) {
+        let (mut chain, mut link) = (Vec::new(), at);
+        while self.numbers.links.get(link as usize) == Some(&0) {
+            chain.push(link);
+            link = self.arena.links[link as usize].parent;
+        }
+        for link in chain.into_iter().rev() {
+            self.row(self.arena.links[link as usize].row);
+            self.links.push(link);
+            self.numbers.links[link as usize] = self.links.len() as u32;
+        }
+    }
+}
+
 impl Patterns {
     /// What makes two states exchangeable: FNV-1a of the specification.
     fn fingerprint(&self) -> u64 {
@@ -100,25 +138,37 @@ impl Patterns {
         self.save_attempts(&numbers, out);
     }
 
+    /// Rows and links in the order in which keys and attempts come to them, so that equal states
+    /// have equal bytes wherever they lie in memory.
     fn save_arena(&self, out: &mut Vec<u8>) -> Numbers {
         let arena = &self.arena;
-        let mut numbers =
-            Numbers { rows: vec![0; arena.rows.len()], links: vec![0; arena.links.len()] };
-        put_u32(out, arena.live().1 as u32);
-        let used = (0..arena.rows.len()).filter(|&at| arena.rows[at].used);
-        for (number, at) in (1..).zip(used) {
-            numbers.rows[at] = number;
-            put(out, arena.rows[at].ts);
-            put(out, arena.rows[at].seq);
-            arena.words(at as u32).iter().for_each(|&word| put(out, word));
+        let mut order = Order::new(arena);
+        for (slot, key) in self.keys.slots.iter().enumerate().filter(|(_, key)| key.used) {
+            order.link(key.recent);
+            let from = slot * self.spec.next_rows;
+            let pending = &self.pending[from..from + key.pending as usize];
+            pending.iter().for_each(|&row| order.row(row));
         }
-        let mut links: Vec<usize> =
-            (0..arena.links.len()).filter(|&at| arena.links[at].refs > 0).collect();
-        links.sort_by_key(|&at| arena.links[at].depth);
+        for attempt in self.attempts() {
+            order.row(attempt.row);
+            order.link(attempt.found);
+            order.link(attempt.found_ahead);
+            let mut at = attempt.threads;
+            while let Some(thread) = self.runs.threads.get(at as usize) {
+                order.link(thread.link);
+                at = thread.next;
+            }
+        }
+        let Order { rows, links, numbers, .. } = order;
+        put_u32(out, rows.len() as u32);
+        for at in rows {
+            put(out, arena.rows[at as usize].ts);
+            put(out, arena.rows[at as usize].seq);
+            arena.words(at).iter().for_each(|&word| put(out, word));
+        }
         put_u32(out, links.len() as u32);
-        for (number, at) in (1..).zip(links) {
-            numbers.links[at] = number;
-            let link = &arena.links[at];
+        for at in links {
+            let link = &arena.links[at as usize];
             put_u32(out, numbers.link(link.parent));
             put_u32(out, numbers.row(link.row));
             out.push(link.var);
@@ -126,6 +176,14 @@ impl Patterns {
             out.push(u8::from(link.told));
         }
         numbers
+    }
+
+    /// Those that are open, in order of number.
+    fn attempts(&self) -> Vec<&Attempt> {
+        let open = self.runs.attempts.iter().filter(|attempt| attempt.number != 0);
+        let mut open: Vec<&Attempt> = open.collect();
+        open.sort_by_key(|attempt| attempt.number);
+        open
     }
 
     fn save_keys(&self, numbers: &Numbers, out: &mut Vec<u8>) {
@@ -155,9 +213,7 @@ impl Patterns {
     }
 
     fn save_attempts(&self, numbers: &Numbers, out: &mut Vec<u8>) {
-        let mut attempts: Vec<&Attempt> =
-            self.runs.attempts.iter().filter(|attempt| attempt.number != 0).collect();
-        attempts.sort_by_key(|attempt| attempt.number);
+        let attempts = self.attempts();
         put_u32(out, attempts.len() as u32);
         for attempt in attempts {
             put(out, attempt.number);

@@ -75,6 +75,27 @@ impl RuleSet {
         Ok(())
     }
 
+    /// Takes the numbers that rules of these names have had, as [`RuleSet::follow`] would have made
+    /// them: the names by number.
+    ///
+    /// # Errors
+    /// If one of its rules is not among them.
+    pub fn number_by(&mut self, names: &[String]) -> Result<(), CannotFollow> {
+        for rule in &mut self.rules {
+            let number = names.iter().position(|name| name == rule.name);
+            let number = number.and_then(|number| u16::try_from(number).ok());
+            rule.number = number.ok_or(CannotFollow::Numbers)?;
+        }
+        let known = self.rules.iter().map(|rule| rule.name).collect::<Vec<_>>();
+        let name = |name: &String| -> &'static str {
+            let own = known.iter().find(|own| **own == name.as_str());
+            // Rules that are gone: a few, once per start.
+            own.copied().unwrap_or_else(|| Box::leak(name.clone().into_boxed_str()))
+        };
+        self.numbers = names.iter().map(name).collect();
+        Ok(())
+    }
+
     /// Names the text of all rules and tables: the same for the same ones.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

@@ -1,0 +1,251 @@
+//! Follows a journal while it is written.
+//!
+//! ```text
+//! writer    ──append──> segment file (memory) ──append──> next segment
+//! follower        ──read──^                                (other thread, other core)
+//! ```
+//!
+//! Invariant: asks nothing of the writer and never makes it wait: it reads the files, a piece at a
+//! time, and takes an entry only if its checksum fits. What does not is taken for an entry that is
+//! being written, and looked at again later.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use corelane_feeds::record::Record;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::format::{
+    End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
+};
+use super::reader::{EntryRef, Place, is_begun};
+use super::segment::{Found, Segment};
+use super::{Damage, JournalError, segment_path, segments};
+use crate::sys::crc::Crc32c;
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 1 << 18;
+/// So many looks in vain at bytes that are no entry make them damage: an append takes nanoseconds.
+const LOOKS_MAX: u32 = 1_000;
+
+/// What comes next in a journal.
+pub enum Followed<'a> {
+    /// An entry.
+    Entry(EntryRef<'a>),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing more: its writer closed it.
+    Closed,
+}
+
+/// See the [module](self).
+pub struct Follower {
+    dir: PathBuf,
+    crc: Crc32c,
+    /// The segment at hand, once it was begun.
+    file: Option<(File, SegmentHeader)>,
+    number: u64,
+    /// What was read of it, from byte `begins` on.
+    piece: Segment,
+    begins: usize,
+    /// Where the next entry is expected.
+    at: usize,
+    next_seq: u64,
+    /// Place and checksum of the end marker before, which the next segment names.
+    link: Option<(u64, u32)>,
+    /// Where to begin, until the first segment is open.
+    from: Option<Place>,
+    /// Looks in vain at the same bytes.
+    looks: u32,
+}
+
+impl Follower {
+    /// Follows the journal in a shard's folder from behind a place, or from its oldest segment on.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn open(dir: &Path, from: Option<&Place>) -> Result<Self, JournalError> {
+        let oldest = segments(dir)?.first().map_or(0, |(number, _)| *number);
+        let number = from.map_or(oldest, |place| place.segment.max(oldest));
+        let words = vec![0; PIECE_BYTES / WORD_BYTES];
+        Ok(Self {
+            dir: dir.to_owned(),
+            crc: Crc32c::detect(),
+            file: None,
+            number,
+            piece: Segment { number, words, bytes: 0, salt: 0 },
+            begins: 0,
+            at: 0,
+            next_seq: 1,
+            link: None,
+            from: from.copied(),
+            looks: 0,
+        })
+    }
+
+    /// The next entry, if there is one.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, is damaged, or its oldest entries went before they were read.
+    pub fn read(&mut self) -> Result<Followed<'_>, JournalError> {
+        let mut is_fresh = false;
+        let (kind, payload, crc) = loop {
+            if self.file.is_none() && !self.begin()? {
+                return Ok(Followed::Nothing);
+            }
+            match self.piece.parse(self.crc, self.at - self.begins, self.next_seq) {
+                Found::Entry { kind: Kind::End, payload, crc } => {
+                    if !self.take_end(payload, crc)? {
+                        return Ok(Followed::Closed);
+                    }
+                    is_fresh = false;
+                }
+                Found::Entry { kind, payload, crc } => break (kind, payload, crc),
+                _ if !is_fresh => {
+                    self.fill()?;
+                    is_fresh = true;
+                }
+                Found::Unwritten => return Ok(Followed::Nothing),
+                Found::Bad => return self.wait().map(|()| Followed::Nothing),
+            }
+        };
+        let (seq, segment, offset) = (self.next_seq, self.number, self.at as u64);
+        let bytes = self.piece.words[payload].as_bytes();
+        let record = Record::from_bytes(bytes).ok().filter(|r| r.header.bytes() == bytes.len());
+        let Some(record) = record else {
+            return Err(JournalError::Damaged { segment, offset, why: Damage::Record });
+        };
+        self.at += WORD_BYTES + bytes.len();
+        self.next_seq += 1;
+        self.looks = 0;
+        let journal_id = self.file.as_ref().map_or([0; 2], |(_, header)| header.journal_id);
+        Ok(Followed::Entry(EntryRef { journal_id, seq, kind, segment, offset, crc, record }))
+    }
+
+    /// Bytes that are no entry: they may be one soon.
+    fn wait(&mut self) -> Result<(), JournalError> {
+        self.looks += 1;
+        if self.looks < LOOKS_MAX { Ok(()) } else { Err(self.damaged(Damage::Entry)) }
+    }
+
+    /// Reads the segment on from the place at hand.
+    fn fill(&mut self) -> Result<(), JournalError> {
+        let Some((file, _)) = &self.file else { return Ok(()) };
+        let read = read_at(file, self.piece.words.as_mut_bytes(), self.at as u64);
+        let read = read.map_err(JournalError::io("read", &segment_path(&self.dir, self.number)))?;
+        (self.begins, self.piece.bytes) = (self.at, read - read % WORD_BYTES);
+        Ok(())
+    }
+
+    /// Opens the segment at hand, if its writer has begun it.
+    fn begin(&mut self) -> Result<bool, JournalError> {
+        let path = segment_path(&self.dir, self.number);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Later ones that were begun mean that it was deleted.
+                let later = segments(&self.dir)?;
+                let later = later.iter().filter(|(number, _)| *number > self.number);
+                for (_, path) in later {
+                    if is_begun(path)? {
+                        return Err(JournalError::Missing { segment: self.number });
+                    }
+                }
+                return Ok(false);
+            }
+            Err(error) => return Err(JournalError::io("open", &path)(error)),
+        };
+        let mut bytes = [0; HEADER_BYTES];
+        let read = read_at(&file, &mut bytes, 0).map_err(JournalError::io("read", &path))?;
+        let header = SegmentHeader::read_from_bytes(&bytes);
+        let header = header.ok().filter(|header| read == HEADER_BYTES && header.magic == MAGIC);
+        let Some(header) = header else { return Ok(false) };
+        if header.version != VERSION {
+            return Err(self.damaged(Damage::Version(header.version)));
+        }
+        if !header.is_whole(self.crc) || header.segment != self.number {
+            return self.wait().map(|()| false);
+        }
+        let is_linked = self.link.is_none_or(|link| {
+            (header.previous_end, header.previous_crc) == link && header.base_seq == self.next_seq
+        });
+        if !is_linked {
+            return Err(self.damaged(Damage::Link));
+        }
+        (self.piece.salt, self.piece.number) = (header.salt(self.crc), self.number);
+        (self.at, self.begins, self.next_seq) = (HEADER_BYTES, HEADER_BYTES, header.base_seq);
+        (self.piece.bytes, self.looks) = (0, 0);
+        self.file = Some((file, header));
+        if let Some(from) = self.from.take() {
+            self.go_behind(&from, &header)?;
+        }
+        Ok(true)
+    }
+
+    /// Goes behind the entry of a place.
+    fn go_behind(&mut self, from: &Place, header: &SegmentHeader) -> Result<(), JournalError> {
+        if header.journal_id != from.journal_id {
+            return Err(self.damaged(Damage::Foreign));
+        }
+        if self.number > from.segment {
+            let is_next = header.base_seq == from.seq + 1;
+            let missing = JournalError::Missing { segment: from.segment };
+            return if is_next { Ok(()) } else { Err(missing) };
+        }
+        (self.at, self.next_seq) = (from.offset as usize, from.seq);
+        self.fill()?;
+        match self.piece.parse(self.crc, 0, from.seq) {
+            Found::Entry { payload, crc, .. } if crc == from.crc => {
+                self.at += payload.end * WORD_BYTES;
+                self.next_seq += 1;
+                Ok(())
+            }
+            _ => Err(self.damaged(Damage::Entry)),
+        }
+    }
+
+    /// Takes an end marker; whether another segment goes on.
+    fn take_end(
+        &mut self,
+        payload: std::ops::Range<usize>,
+        crc: u32,
+    ) -> Result<bool, JournalError> {
+        let end = EndMarker::read_from_bytes(self.piece.words[payload].as_bytes());
+        let Some(end) = end.ok().filter(|end| end.next_seq == self.next_seq) else {
+            return Err(self.damaged(Damage::Entry));
+        };
+        let next = self.number + 1;
+        // A journal that was closed may have been gone on with.
+        let path = segment_path(&self.dir, next);
+        if end.next_segment == EndMarker::CLOSED && !(path.exists() && is_begun(&path)?) {
+            return Ok(false);
+        }
+        self.link = Some((self.at as u64, crc));
+        self.number = next;
+        self.file = None;
+        Ok(true)
+    }
+
+    fn damaged(&self, why: Damage) -> JournalError {
+        JournalError::Damaged { segment: self.number, offset: self.at as u64, why }
+    }
+}
+
+/// Fills as much as the file has from `at` on.
+fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<usize> {
+    let mut total = 0;
+    while !bytes.is_empty() {
+        match file.read_at(bytes, at) {
+            Ok(0) => break,
+            Ok(read) => {
+                bytes = &mut bytes[read..];
+                (at, total) = (at + read as u64, total + read);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}
