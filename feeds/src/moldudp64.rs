@@ -92,7 +92,7 @@ impl<'a> Packet<'a> {
     #[inline]
     #[must_use]
     pub fn messages(&self) -> Messages<'a> {
-        Messages { body: self.body, left: self.count, offset: HEADER_BYTES }
+        Messages { body: self.body, left: self.count, bytes: self.body.len() }
     }
 }
 
@@ -101,7 +101,8 @@ impl<'a> Packet<'a> {
 pub struct Messages<'a> {
     body: &'a [u8],
     left: u16,
-    offset: usize,
+    /// Bytes that there were at first.
+    bytes: usize,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -110,17 +111,16 @@ impl<'a> Iterator for Messages<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let framed = U16::read_from_prefix(self.body).ok();
+        let framed = self.body.split_first_chunk::<LENGTH_BYTES>();
         let message = framed.and_then(|(length, rest)| {
-            let length = usize::from(length.get());
-            Some((rest.get(..length)?, rest.get(length..)?))
+            rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
         });
         let Some((message, rest)) = message else {
             self.left = 0;
-            return Some(Err(MoldError::Truncated { offset: self.offset }));
+            let offset = HEADER_BYTES + self.bytes - self.body.len();
+            return Some(Err(MoldError::Truncated { offset }));
         };
         self.body = rest;
-        self.offset += LENGTH_BYTES + message.len();
         Some(Ok(message))
     }
 }

@@ -116,6 +116,7 @@ pub struct Stamp {
 
 impl Header {
     /// The stamp this header was made from.
+    #[inline]
     #[must_use]
     pub const fn stamp(&self) -> Stamp {
         Stamp {
@@ -129,6 +130,7 @@ impl Header {
     }
 
     /// A header for a record of `bytes` bytes.
+    #[inline]
     #[must_use]
     pub const fn new(stream: StreamId, bytes: usize, tag: u8, stamp: Stamp) -> Self {
         assert!(bytes >= HEADER_BYTES && bytes <= RECORD_BYTES_MAX && bytes.is_multiple_of(8));
@@ -190,6 +192,7 @@ impl Record {
     ///
     /// # Errors
     /// If the bytes are cut short, misaligned, or say an impossible length.
+    #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Result<&Record, RecordError> {
         let have = bytes.len();
         if !bytes.as_ptr().addr().is_multiple_of(8) {
@@ -212,6 +215,7 @@ impl Record {
     ///
     /// # Errors
     /// As [`Record::from_bytes`].
+    #[inline]
     pub fn from_slots(slots: &[Slot]) -> Result<&Record, RecordError> {
         Self::from_bytes(slots.as_bytes())
     }
@@ -264,7 +268,13 @@ impl RecordBuf {
     #[inline]
     pub fn set(&mut self, record: &Record) {
         let bytes = record.as_bytes();
-        self.slots.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        let place = self.slots.as_mut_bytes();
+        // Nearly every record is one slot: a copy of a length that the compiler knows.
+        if let Ok(line) = <&[u8; SLOT_BYTES]>::try_from(bytes) {
+            place[..SLOT_BYTES].copy_from_slice(line);
+        } else {
+            place[..bytes.len()].copy_from_slice(bytes);
+        }
     }
 
     /// Overwrites the buffer with a view: a copy of a length that the compiler knows.
@@ -298,6 +308,7 @@ impl RecordBuf {
     }
 
     /// The record, or `None` before the first [`RecordBuf::set`].
+    #[inline]
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         Record::from_slots(&self.slots).ok()

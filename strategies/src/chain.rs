@@ -14,6 +14,7 @@ use std::any::Any;
 use corelane_feeds::record::{FLAG_EXCHANGED, Record, RecordBuf, StreamId};
 use corelane_feeds::streams::book::{Bbo, Order};
 use corelane_feeds::streams::sys::Session;
+use zerocopy::FromZeros;
 
 use crate::book::{L3Books, L3Options, LevelBooks};
 use crate::memory::Memory;
@@ -29,11 +30,14 @@ const DERIVED_TOTAL_MAX: usize = STAGES_MAX * DERIVED_MAX;
 /// Feeds that a record can name.
 const FEEDS: usize = 256;
 
+/// For every stream that a record can name, the stages that want it.
+type Routes = [u32; 1 << 16];
+
 /// Runs stages over records.
 pub struct Chain {
     stages: Vec<Box<dyn Strategy>>,
     /// Bit `i` of `routes[stream]`: stage `i` wants the stream.
-    routes: Box<[u32]>,
+    routes: Box<Routes>,
     /// Bit `i`: stage `i` looks ahead.
     ahead: u32,
     /// Bit `i`: and further.
@@ -59,7 +63,7 @@ impl Chain {
         let stages: Vec<Box<dyn Strategy>> = books.into_iter().chain(strategies).collect();
         let rules: Vec<u16> = rules.take(stages.len()).collect();
         assert!(stages.len() <= STAGES_MAX, "{} stages of at most {STAGES_MAX}", stages.len());
-        let mut routes = vec![0u32; 1 << 16].into_boxed_slice();
+        let mut routes = Routes::new_box_zeroed().expect("memory for the routes");
         for (i, stage) in stages.iter().enumerate() {
             assert!(stage.actions_max() <= ACTIONS_STAGE_MAX, "{}", stage.name());
             for stream in stage.streams() {

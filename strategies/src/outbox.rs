@@ -3,7 +3,7 @@
 //! Invariant: all memory is taken when the outbox is made. A stage that emits more than the bounds
 //! of [`crate::strategy`] is a defect of the stage, and stops the run.
 
-use corelane_feeds::record::{FLAG_DERIVED, Record, RecordBuf, View};
+use corelane_feeds::record::{FLAG_DERIVED, Header, Record, RecordBuf, Stamp, View};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::action::{ActionId, CAUSE_OFFSET, Cause, FAMILY};
@@ -140,14 +140,30 @@ impl Outbox {
     /// If a stage publishes more than [`crate::strategy::DERIVED_MAX`].
     #[inline]
     pub fn publish<V: View>(&mut self, record: V) {
-        assert!(self.derived_len < self.derived.len(), "more derived records than allowed");
-        let buf = &mut self.derived[self.derived_len];
-        buf.set_view(&record);
-        if let Some(header) = buf.header_mut() {
-            header.flags |= FLAG_DERIVED;
+        let header = record.as_record().header;
+        let place = self.derive::<V>(header.stamp(), header.tag);
+        let flags = header.flags | FLAG_DERIVED;
+        *place = record;
+        if let Some(header) = self.derived[self.derived_len - 1].header_mut() {
+            header.flags = flags;
         }
-        self.publishers[self.derived_len] = self.stage;
-        self.derived_len += 1;
+    }
+
+    /// Publishes a derived record that is made in its place: every field is 0 but for those of the
+    /// header. Later stages see what the caller makes of it.
+    ///
+    /// # Panics
+    /// As [`Outbox::publish`].
+    #[inline]
+    pub fn derive<V: View>(&mut self, stamp: Stamp, tag: u8) -> &mut V {
+        let at = self.derived_len;
+        assert!(at < self.derived.len(), "more derived records than allowed");
+        self.publishers[at] = self.stage;
+        self.derived_len = at + 1;
+        let stamp = Stamp { flags: stamp.flags | FLAG_DERIVED, ..stamp };
+        let header = Header::new(V::SCHEMA.stream, size_of::<V>(), tag, stamp);
+        let place = self.derived[at].begin(&header);
+        V::mut_from_bytes(place).expect("a record's own bytes, at a slot's alignment")
     }
 
     /// The actions emitted so far for this record, in order.

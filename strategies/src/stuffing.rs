@@ -94,10 +94,16 @@ impl Window {
         }
         let parts = (now - self.part_start) / part_ns;
         self.part_start += parts * part_ns;
-        for _ in 0..parts.min(PARTS as u64) {
-            self.newest = (self.newest + 1) % PARTS as u16;
-            let place = usize::from(self.newest);
-            (self.added[place], self.fleeting[place], self.executed[place]) = (0, 0, 0);
+        if parts >= PARTS as u64 {
+            // All of the window is past, as it mostly is: the place of the newest part has gone
+            // around to where it was.
+            (self.added, self.fleeting, self.executed) = ([0; PARTS], [0; PARTS], [0; PARTS]);
+        } else {
+            for _ in 0..parts {
+                self.newest = (self.newest + 1) % PARTS as u16;
+                let place = usize::from(self.newest);
+                (self.added[place], self.fleeting[place], self.executed[place]) = (0, 0, 0);
+            }
         }
         if self.alerted == 1 && sum(&self.fleeting) * 2 < fleeting_min {
             self.alerted = 0;

@@ -120,7 +120,7 @@ fn final_book(symbol: String, book: &Book) -> FinalBook {
     FinalBook {
         symbol,
         best: sides.map(|side| book.best(side).map(|(price, qty)| (price.to_e4(), qty.0))),
-        levels: sides.map(|side| book.sides[side.index()].levels().len()),
+        levels: sides.map(|side| book.sides[side.index()].len()),
         total: sides.map(|side| book.sides[side.index()].total().0),
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Invariant: packets of one feed reach it in the order in which they were handed over.
 
+use corelane_feeds::feed::BINARY_FILE_SESSION;
 use corelane_feeds::record::{Record, RecordSink};
 use corelane_feeds::units::{Nanos, Seq};
 
@@ -176,25 +177,40 @@ impl<D: Downstream> Intake<D> {
         }
     }
 
-    /// Takes one message of a stream or file.
+    /// Takes one message of a stream.
     #[inline]
-    pub(super) fn one_message(
-        &mut self,
-        slot: usize,
-        session: &SessionName,
-        seq: Seq,
-        ts_recv: Option<Nanos>,
-        message: &[u8],
-    ) {
+    fn one_message(&mut self, slot: usize, session: &SessionName, seq: Seq, message: &[u8]) {
         let user = self.clock.now();
         let slot = &mut self.feeds[slot];
         let AnyFeed::Venue(feed) = &mut slot.feed else { return };
         self.downstream.begin(user);
-        let ts_recv = ts_recv.unwrap_or(user);
-        feed.message(session, seq, ts_recv, message, &mut self.downstream);
+        feed.message(session, seq, user, message, &mut self.downstream);
         self.downstream.end_packet();
         slot.heard = user;
         self.last_packet = user;
+    }
+
+    /// Takes one message of a file that is being replayed, which has the time `ts`: the `first` or
+    /// `last` of those that are taken as one packet.
+    #[inline]
+    pub(super) fn file_message(
+        &mut self,
+        (first, last): (bool, bool),
+        seq: Seq,
+        ts: Nanos,
+        message: &[u8],
+    ) {
+        let slot = &mut self.feeds[0];
+        let AnyFeed::Venue(feed) = &mut slot.feed else { return };
+        if first {
+            slot.heard = self.clock.now();
+            self.last_packet = slot.heard;
+            self.downstream.begin(slot.heard);
+        }
+        feed.message(BINARY_FILE_SESSION, seq, ts, message, &mut self.downstream);
+        if last {
+            self.downstream.end_packet();
+        }
     }
 
     /// Delivers the line that the feed at `slot` has read, as received at its event time; the
@@ -274,7 +290,7 @@ impl<D: Downstream> SessionHandler for Intake<D> {
     fn message(&mut self, conn: usize, session: &SessionName, seq: Seq, payload: &[u8]) {
         let slot = self.conns[conn];
         match &self.feeds[slot].feed {
-            AnyFeed::Venue(_) => self.one_message(slot, session, seq, None, payload),
+            AnyFeed::Venue(_) => self.one_message(slot, session, seq, payload),
             AnyFeed::Text(_) => self.piece(slot, payload),
         }
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use corelane_feeds::capture::{LinkType, Packet, Payload, Skipped, decode};
-use corelane_feeds::feed::BINARY_FILE_SESSION;
 use corelane_feeds::units::{Nanos, Seq};
 
 use super::intake::{Downstream, FeedEnd, Intake};
@@ -29,8 +28,8 @@ use crate::sys::affinity;
 const BUSY_ROUNDS: u32 = 512;
 /// Frames of a capture between two such moments.
 const REPLAY_ROUNDS: u32 = 4_096;
-/// Lines of a file that are decided over together.
-const LINES_PACKET: usize = 16;
+/// Messages or lines of a file that are decided over together at full speed.
+const PACKET_MESSAGES: usize = 16;
 /// Records that a shard takes from one ring before the next one has its turn.
 const DRAIN_MAX: usize = 256;
 /// Sleep of a shard that parks: what a lone record waits at most.
@@ -230,14 +229,21 @@ impl<D: Downstream> Replay<'_, D> {
         Ok(())
     }
 
+    /// Reads the messages of a file. At full speed a few share a packet, as they do when they are
+    /// received; each keeps its own time.
     fn messages(&mut self, mut messages: MessageCapture) -> anyhow::Result<()> {
+        let packet = self.packet_max();
+        let mut pending = 0;
         while let Some((seq, message)) = messages.next_message()? {
             let ts = message_time(message);
             if !self.goes_on(ts) {
                 return Ok(());
             }
             self.counters.frames += 1;
-            self.intake.one_message(0, BINARY_FILE_SESSION, Seq(seq), Some(ts), message);
+            pending += 1;
+            let (first, last) = (pending == 1, pending == packet);
+            self.intake.file_message((first, last), Seq(seq), ts, message);
+            pending %= packet;
         }
         self.counters.cut_bytes = messages.cut_bytes() as u64;
         for slot in 0..self.intake.feeds.len() {
@@ -246,10 +252,14 @@ impl<D: Downstream> Replay<'_, D> {
         Ok(())
     }
 
-    /// Reads the lines of the feed at `slot`. At full speed a few share a packet, as they do when
-    /// they are received.
+    /// How many messages or lines of a file share a packet.
+    fn packet_max(&self) -> usize {
+        if self.pace.speed == Speed::Max { PACKET_MESSAGES } else { 1 }
+    }
+
+    /// Reads the lines of the feed at `slot`, in packets as those of [`Self::messages`].
     fn lines(&mut self, mut file: LineFile, slot: usize) -> anyhow::Result<()> {
-        let packet = if self.pace.speed == Speed::Max { LINES_PACKET } else { 1 };
+        let packet = self.packet_max();
         let mut pending = 0;
         loop {
             let piece = file.next_piece()?;

@@ -8,10 +8,12 @@ use corelane_strategies::memory::Memory;
 use rustix::mm::{Advice, madvise};
 
 /// Carries out what stages ask for.
-pub const MEMORY: Memory = Memory::new(load, reserve);
+pub const MEMORY: Memory = Memory::new(load, load_all, reserve);
 
 /// The size of a large page on every platform that we know of.
 const LARGE_PAGE_BYTES: usize = 2 << 20;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 /// The least page size there is.
 const PAGE_BYTES: usize = 4096;
 
@@ -26,6 +28,15 @@ pub fn load(at: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
+}
+
+/// Asks for every line of `bytes` bytes from `at` on.
+fn load_all(at: *const u8, bytes: usize) {
+    let mut at = at;
+    for _ in 0..bytes.div_ceil(LINE_BYTES) {
+        load(at);
+        at = at.wrapping_add(LINE_BYTES);
+    }
 }
 
 /// Makes the whole pages of a table resident, large ones where the system has them. A refusal costs

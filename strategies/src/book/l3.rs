@@ -89,7 +89,7 @@ impl Counters {
 /// One feed's orders and books.
 struct FeedBooks {
     orders: OrderStore,
-    books: Vec<Option<Book>>,
+    books: Vec<Option<Box<Book>>>,
 }
 
 /// The L3 books of every ITCH feed of a shard.
@@ -112,13 +112,11 @@ const STREAMS: &[StreamId] = &[
 
 /// What happened to an order.
 struct Event {
-    order: Order,
-    symbol: Symbol,
     kind: u8,
     qty: u32,
     left: u32,
-    /// The execution's own price, if it has one.
-    price: Option<Price>,
+    /// The order's price, or the execution's own.
+    price: Price,
     /// Best price of the order's side before it.
     touch: Price,
 }
@@ -126,6 +124,7 @@ struct Event {
 /// How an order leaves the book, in part or whole.
 #[derive(Copy, Clone)]
 struct Leave {
+    /// `D` and `U` take all of it, whatever `qty` is.
     kind: u8,
     qty: u32,
     /// The execution's own price, if it has one.
@@ -143,7 +142,7 @@ impl L3Books {
     pub fn books(&self, feed: u8) -> impl Iterator<Item = (u16, &Book)> {
         let books = self.feed(feed).map_or(&[][..], |feed| &feed.books);
         let numbered = books.iter().enumerate();
-        numbered.filter_map(|(i, book)| Some((i as u16, book.as_ref()?)))
+        numbered.filter_map(|(i, book)| Some((i as u16, book.as_deref()?)))
     }
 
     /// The live orders of a feed.
@@ -196,7 +195,7 @@ impl L3Books {
         match &mut self.feeds[feed] {
             Some(feed) => {
                 feed.orders.clear();
-                feed.books.iter_mut().flatten().for_each(Book::clear);
+                feed.books.iter_mut().flatten().for_each(|book| book.clear());
             }
             empty => {
                 let books = vec![const { None }; usize::from(u16::MAX) + 1];
@@ -206,6 +205,7 @@ impl L3Books {
         }
     }
 
+    /// Adds an order. `symbol` is blank if the message does not name it.
     #[inline]
     fn add(&mut self, header: &Header, mut order: Order, symbol: Symbol, outbox: &mut Outbox) {
         if order.side != Side::BUY && order.side != Side::SELL {
@@ -218,34 +218,32 @@ impl L3Books {
             return;
         };
         let place = &mut feed.books[usize::from(order.instrument)];
-        let book = place.get_or_insert_with(|| Book::new(symbol));
+        let book = place.get_or_insert_with(|| Box::new(Book::new(symbol)));
         if book.symbol != symbol && symbol != Symbol::default() {
             book.symbol = symbol;
         }
-        let ladder = &mut book.sides[order.side.index()];
-        let inserted = if order.qty == 0 { None } else { feed.orders.insert_at(order) };
-        let Some(at) = inserted else {
+        let Some(at) = feed.orders.insert_at(order) else {
             self.counters.refused += 1;
             return;
         };
-        let touch = ladder.best().map_or(Price(0), |level| level.price);
+        let ladder = &mut book.sides[order.side.index()];
+        let (touch, _) = ladder.quote();
         order.ahead = Qty32::from(ladder.add(order.price, Qty(u64::from(order.qty)))).0;
         feed.orders.at(at).ahead = order.ahead;
         if self.options.publish_orders {
-            let (symbol, qty) = (book.symbol, order.qty);
-            let event = Event { order, symbol, kind: b'A', qty, left: qty, price: None, touch };
-            publish_order(header, &event, outbox);
+            let (qty, price) = (order.qty, order.price);
+            let event = Event { kind: b'A', qty, left: qty, price, touch };
+            publish_order(header, &order, book.symbol, &event, outbox);
         }
-        finish(book, header, self.options.publish_bbo, &mut self.counters, outbox);
+        self.options.finish(book, header, &mut self.counters, outbox);
     }
 
     /// Takes quantity off an order. False if the order is not known.
-    #[inline]
     fn leave(
         &mut self,
         header: &Header,
         order_ref: u64,
-        leave: &Leave,
+        leave: Leave,
         outbox: &mut Outbox,
     ) -> bool {
         let Some(feed) = self.feeds.get_mut(usize::from(header.feed)).and_then(Option::as_mut)
@@ -253,87 +251,95 @@ impl L3Books {
             return false;
         };
         let Some(at) = feed.orders.locate(order_ref) else { return false };
-        let order = feed.orders.at(at);
-        let taken = if leave.kind == b'D' || leave.kind == b'U' { order.qty } else { leave.qty };
-        if taken > order.qty {
-            let counter = match leave.kind {
-                b'E' => &mut self.counters.over_executed,
-                _ => &mut self.counters.over_cancelled,
-            };
-            *counter += 1;
+        let place = feed.orders.at(at);
+        let order = *place;
+        let is_whole = leave.kind == b'D' || leave.kind == b'U';
+        let taken = if is_whole { order.qty } else { leave.qty.min(order.qty) };
+        if !is_whole && leave.qty > order.qty {
+            self.counters.take_too_much(leave.kind);
         }
-        let taken = taken.min(order.qty);
-        order.qty -= taken;
-        let order = *order;
-        let left = order.qty;
+        let left = order.qty - taken;
         if left == 0 {
             feed.orders.remove_at(at);
+        } else {
+            place.qty = left;
         }
         let Some(book) = feed.books[usize::from(order.instrument)].as_mut() else { return false };
-        let gone = u64::from(left == 0);
         let ladder = &mut book.sides[order.side.index()];
-        let touch = ladder.best().map_or(Price(0), |level| level.price);
-        ladder.take(order.price, Qty(u64::from(taken)), gone);
+        let (touch, _) = ladder.quote();
+        ladder.take(order.price, Qty(u64::from(taken)), u32::from(left == 0));
         if self.options.publish_orders {
-            let Leave { kind, price, .. } = *leave;
-            let symbol = book.symbol;
-            let event = Event { order, symbol, kind, qty: taken, left, price, touch };
-            publish_order(header, &event, outbox);
+            let Leave { kind, price, .. } = leave;
+            let price = price.unwrap_or(order.price);
+            let event = Event { kind, qty: taken, left, price, touch };
+            publish_order(header, &order, book.symbol, &event, outbox);
         }
         // A replaced order's successor follows at once: only then is the book to be looked at.
         if leave.kind != b'U' {
-            finish(book, header, self.options.publish_bbo, &mut self.counters, outbox);
+            self.options.finish(book, header, &mut self.counters, outbox);
         }
         true
     }
 
     fn replace(&mut self, record: &itch::OrderReplace, outbox: &mut Outbox) {
         let header = &record.header;
-        let feed = self.feeds.get_mut(usize::from(header.feed)).and_then(Option::as_mut);
-        let old = feed.and_then(|feed| feed.orders.get_mut(record.order_ref).copied());
-        let Some(old) = old else {
+        let feed = self.feed(header.feed);
+        let Some(old) = feed.and_then(|feed| feed.orders.get(record.order_ref).copied()) else {
             self.counters.unknown.replaced += 1;
             return;
         };
-        let leave = Leave { kind: b'U', qty: old.qty, price: None };
-        self.leave(header, record.order_ref, &leave, outbox);
+        let leave = Leave { kind: b'U', qty: 0, price: None };
+        self.leave(header, record.order_ref, leave, outbox);
         let order = Order {
             order_ref: record.new_order_ref,
             price: record.price,
             ts_added: header.ts_event,
             qty: record.qty.0,
+            ahead: 0,
             ..old
         };
         self.add(header, order, Symbol::default(), outbox);
     }
 }
 
-/// Publishes what changed of a book, and checks it.
-#[inline]
-fn finish(
-    book: &mut Book,
-    header: &Header,
-    publish: bool,
-    counters: &mut Counters,
-    outbox: &mut Outbox,
-) {
-    if !publish {
-        return;
+impl L3Options {
+    /// Publishes what changed of a book, and checks it.
+    #[inline]
+    fn finish(
+        &self,
+        book: &mut Book,
+        header: &Header,
+        counters: &mut Counters,
+        outbox: &mut Outbox,
+    ) {
+        if self.publish_bbo && book.publish_bbo(header, outbox) && book.is_crossed() {
+            counters.crossed += 1;
+        }
     }
-    if book.publish_bbo(header, outbox) && book.is_crossed() {
-        counters.crossed += 1;
+}
+
+impl Counters {
+    #[cold]
+    fn take_too_much(&mut self, kind: u8) {
+        let counter = if kind == b'E' { &mut self.over_executed } else { &mut self.over_cancelled };
+        *counter += 1;
     }
 }
 
 #[inline]
-fn publish_order(header: &Header, event: &Event, outbox: &mut Outbox) {
-    let order = &event.order;
+fn publish_order(
+    header: &Header,
+    order: &Order,
+    symbol: Symbol,
+    event: &Event,
+    outbox: &mut Outbox,
+) {
     // The instrument is the order's: a message that names another one is the venue's mistake.
     let stamp = Stamp { instrument: order.instrument, ..header.stamp() };
-    let mut record = OrderEvent::new(stamp, event.kind);
+    let record = outbox.derive::<OrderEvent>(stamp, event.kind);
     record.order_ref = order.order_ref;
-    record.price = event.price.unwrap_or(order.price);
-    record.symbol = event.symbol;
+    record.price = event.price;
+    record.symbol = symbol;
     record.qty = Qty32(event.qty);
     record.left = Qty32(event.left);
     record.ts_added = order.ts_added;
@@ -341,7 +347,6 @@ fn publish_order(header: &Header, event: &Event, outbox: &mut Outbox) {
     record.mpid = order.mpid;
     record.side = order.side;
     record.touch = event.touch;
-    outbox.publish(record);
 }
 
 impl Strategy for L3Books {
@@ -374,28 +379,28 @@ impl Strategy for L3Books {
             self.add(header, order, add.symbol, outbox);
         } else if let Some(delete) = record.view::<itch::OrderDelete>() {
             let leave = Leave { kind: b'D', qty: 0, price: None };
-            let known = self.leave(header, delete.order_ref, &leave, outbox);
+            let known = self.leave(header, delete.order_ref, leave, outbox);
             self.counters.unknown.deleted += u64::from(!known);
         } else if let Some(replace) = record.view::<itch::OrderReplace>() {
             self.replace(replace, outbox);
         } else if let Some(executed) = record.view::<itch::OrderExecuted>() {
             let leave = Leave { kind: b'E', qty: executed.qty.0, price: None };
-            let known = self.leave(header, executed.order_ref, &leave, outbox);
+            let known = self.leave(header, executed.order_ref, leave, outbox);
             self.counters.unknown.executed += u64::from(!known);
         } else if let Some(cancel) = record.view::<itch::OrderCancel>() {
             let leave = Leave { kind: b'X', qty: cancel.qty.0, price: None };
-            let known = self.leave(header, cancel.order_ref, &leave, outbox);
+            let known = self.leave(header, cancel.order_ref, leave, outbox);
             self.counters.unknown.cancelled += u64::from(!known);
         } else if let Some(executed) = record.view::<itch::OrderExecutedPrice>() {
             let leave = Leave { kind: b'E', qty: executed.qty.0, price: Some(executed.price) };
-            let known = self.leave(header, executed.order_ref, &leave, outbox);
+            let known = self.leave(header, executed.order_ref, leave, outbox);
             self.counters.unknown.executed_price += u64::from(!known);
         } else if let Some(directory) = record.view::<itch::StockDirectory>() {
             let feed = self.feeds.get_mut(usize::from(header.feed)).and_then(Option::as_mut);
             if let Some(feed) = feed {
                 let place = &mut feed.books[usize::from(header.instrument)];
                 let symbol = directory.symbol;
-                place.get_or_insert_with(|| Book::new(symbol)).symbol = symbol;
+                place.get_or_insert_with(|| Box::new(Book::new(symbol))).symbol = symbol;
             }
         } else {
             self.begin(header.feed);
@@ -419,11 +424,13 @@ impl Strategy for L3Books {
     fn prefetch(&self, record: &Record, memory: Memory) {
         let Some(feed) = self.feed(record.header.feed) else { return };
         // Messages about orders begin with their reference; what others begin with does no harm.
-        if let Some(order_ref) = record.fields.first() {
-            feed.orders.prefetch(*order_ref, memory);
+        let [order_ref, new_order_ref, ..] = record.fields[..] else { return };
+        feed.orders.prefetch(order_ref, memory);
+        if record.header.stream == itch::OrderReplace::STREAM {
+            feed.orders.prefetch(new_order_ref, memory);
         }
-        if let Some(replace) = record.view::<itch::OrderReplace>() {
-            feed.orders.prefetch(replace.new_order_ref, memory);
+        if let Some(book) = &feed.books[usize::from(record.header.instrument)] {
+            memory.load_all(&**book);
         }
     }
 
@@ -520,7 +527,7 @@ impl L3Books {
         for _ in 0..state.u64()? {
             let instrument = state.u16()?;
             let book = restore_book(state)?;
-            feed.books[usize::from(instrument)] = Some(book);
+            feed.books[usize::from(instrument)] = Some(Box::new(book));
         }
         Ok(())
     }

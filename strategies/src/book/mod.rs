@@ -23,17 +23,19 @@ use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::StateError;
 
-/// Both sides of one instrument: two cache lines.
+/// Both sides of one instrument: seven cache lines in a row.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Book {
     /// The instrument's symbol; blank until a message named it.
     pub symbol: Symbol,
-    /// Bids, then asks.
-    pub sides: [Ladder; 2],
     /// What was published last: (price, quantity) of bid and ask.
     last: [(Price, Qty32); 2],
+    /// Bids, then asks.
+    pub sides: [Ladder; 2],
 }
+
+const _: () = assert!(size_of::<Book>() == 7 * 64);
 
 impl Book {
     fn new(symbol: Symbol) -> Self {
@@ -64,18 +66,14 @@ impl Book {
     /// Publishes a `book.bbo` if the best of either side is not what it was. True if so.
     #[inline]
     fn publish_bbo(&mut self, header: &Header, outbox: &mut Outbox) -> bool {
-        let best = |ladder: &Ladder| {
-            ladder.best().map_or((Price(0), Qty32(0)), |level| (level.price, level.qty.into()))
-        };
-        let now = [best(&self.sides[0]), best(&self.sides[1])];
+        let now = [self.sides[0].quote(), self.sides[1].quote()];
         if now == self.last {
             return false;
         }
         self.last = now;
-        let mut bbo = Bbo::new(header.stamp(), 0);
+        let bbo = outbox.derive::<Bbo>(header.stamp(), 0);
         [(bbo.bid, bbo.bid_qty), (bbo.ask, bbo.ask_qty)] = now;
         bbo.symbol = self.symbol;
-        outbox.publish(bbo);
         true
     }
 }
@@ -88,7 +86,7 @@ fn save_book(book: &Book, out: &mut Vec<u8>) {
         out.extend_from_slice(&qty.0.to_le_bytes());
     }
     for ladder in &book.sides {
-        out.extend_from_slice(&(ladder.levels().len() as u64).to_le_bytes());
+        out.extend_from_slice(&(ladder.len() as u64).to_le_bytes());
         for level in ladder.levels() {
             out.extend_from_slice(&level.price.0.to_le_bytes());
             out.extend_from_slice(&level.qty.0.to_le_bytes());

@@ -2,11 +2,19 @@
 //!
 //! References of a venue grow by one, so neighbours are used together: 64 of them share a run of
 //! slots, and runs are scattered, no two of as many references as there are slots to one place. A
-//! removed order's place is closed by moving its successors back, so there are no tombstones and
-//! look-ups stay short for ever.
+//! slot is one cache line and counts the orders that found it taken and went on, so that a look-up
+//! knows from the slot where it begins whether there is more to look at, and an order that leaves
+//! moves no other:
+//!
+//! ```text
+//! home(a) = home(b) = 7     slot 7: a, passed 1     slot 8: b, passed 0
+//! a leaves                  slot 7: free, passed 1  a look-up of b still goes on to 8
+//! b leaves                  slot 7: free, passed 0
+//! ```
 //!
 //! Invariant: at most half of the slots are taken; an order for which there is no room is refused,
-//! and the caller counts it.
+//! and the caller counts it. A slot's `passed` is the number of live orders whose way from their
+//! home to their place leads over it.
 
 use corelane_feeds::units::{Char, Nanos, Price, Side};
 
@@ -16,6 +24,8 @@ use crate::memory::Memory;
 
 /// Neighbouring references that share a run of slots: 2^6.
 const RUN_BITS: u32 = 6;
+/// Room for more orders than this is not to be had: what passed a slot is counted in 32 bits.
+const LIVE_MAX: usize = 1 << 31;
 
 /// A live order.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, FromZeros)]
@@ -26,7 +36,7 @@ pub struct Order {
     pub price: Price,
     /// When it was added, by the venue's clock.
     pub ts_added: Nanos,
-    /// What is left of it.
+    /// What is left of it; never 0 while it lives.
     pub qty: u32,
     /// Quantity in front of it at its price when it was added, saturating.
     pub ahead: u32,
@@ -38,27 +48,30 @@ pub struct Order {
     pub side: Side,
 }
 
-const FREE: Order = Order {
-    order_ref: 0,
-    price: Price(0),
-    ts_added: Nanos(0),
-    qty: 0,
-    ahead: 0,
-    mpid: Char([0; 4]),
-    instrument: 0,
-    side: Side(0),
-};
+/// A place for an order: free while its quantity is 0. Of the size of a cache line, but not aligned
+/// to one: allocators clear over-aligned memory by writing it. Theirs of the system begins 16 bytes
+/// behind a page, so what is used of a slot lies in its first 48.
+#[derive(Copy, Clone, Debug, FromZeros)]
+#[repr(C)]
+struct Slot {
+    order: Order,
+    passed: u32,
+    _pad: [u32; 5],
+}
 
-const _: () = assert!(size_of::<Order>() == 40);
+const _: () = assert!(size_of::<Slot>() == 64 && size_of::<Order>() == 40);
+
+impl Slot {
+    #[inline]
+    fn holds(&self, order_ref: u64) -> bool {
+        self.order.order_ref == order_ref && self.order.qty != 0
+    }
+}
 
 /// The live orders of a feed.
 #[derive(Clone, Debug)]
 pub struct OrderStore {
-    /// A reference of 0 marks a free slot, so the order that has it (venues number from 1, but
-    /// nothing forbids it) lies behind the others.
-    slots: Box<[Order]>,
-    /// Whether the order of reference 0 lives.
-    zero_lives: bool,
+    slots: Box<[Slot]>,
     mask: usize,
     /// Runs are numbered by so many bits.
     runs_bits: u32,
@@ -67,15 +80,14 @@ pub struct OrderStore {
 }
 
 impl OrderStore {
-    /// Room for `live_max` orders at once, rounded up to a power of two: 80 bytes for each.
+    /// Room for `live_max` orders at once, rounded up to a power of two: 128 bytes for each.
     #[must_use]
     pub fn new(live_max: usize) -> Self {
-        let live_max = live_max.next_power_of_two().max(1 << RUN_BITS);
+        let live_max = live_max.next_power_of_two().clamp(1 << RUN_BITS, LIVE_MAX);
         // Zeroed by the system and not written here, so that it can still be backed by large pages.
-        let slots = Order::new_vec_zeroed(live_max * 2 + 1);
-        let slots = slots.expect("memory for a table of orders").into_boxed_slice();
+        let slots = Slot::new_vec_zeroed(live_max * 2).expect("memory for a table of orders");
         let runs_bits = (live_max * 2).trailing_zeros() - RUN_BITS;
-        Self { slots, zero_lives: false, mask: live_max * 2 - 1, runs_bits, live: 0, live_max }
+        Self { slots: slots.into(), mask: live_max * 2 - 1, runs_bits, live: 0, live_max }
     }
 
     /// Live orders.
@@ -106,8 +118,7 @@ impl OrderStore {
 
     /// Every live order, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
-        let zero = self.slots.last().filter(|_| self.zero_lives);
-        self.slots.iter().filter(|order| order.order_ref != 0).chain(zero)
+        self.slots.iter().map(|slot| &slot.order).filter(|order| order.qty != 0)
     }
 
     /// The slot at which a reference's probing begins.
@@ -128,73 +139,100 @@ impl OrderStore {
     /// Asks for the place of an order that is about to be looked up.
     #[inline]
     pub(super) fn prefetch(&self, order_ref: u64, memory: Memory) {
-        let home = self.home(order_ref);
-        if let Some(slot) = self.slots.get(home) {
+        if let Some(slot) = self.slots.get(self.home(order_ref)) {
             memory.load(slot);
         }
-        // The next one is looked at when an order leaves: another line as often as not.
-        if let Some(next) = self.slots.get(home + 1) {
-            memory.load(next);
-        }
     }
 
-    /// Where a live order is, for [`OrderStore::at`] and [`OrderStore::remove_at`] until the next
-    /// order comes or goes.
+    /// Where a live order is, for [`OrderStore::at`] and [`OrderStore::remove_at`] until it leaves.
     #[inline]
     pub(super) fn locate(&self, order_ref: u64) -> Option<usize> {
-        if order_ref == 0 {
-            return self.zero_lives.then_some(self.mask + 1);
+        let home = self.home(order_ref);
+        if self.slots[home].holds(order_ref) {
+            return Some(home);
         }
-        self.find(order_ref).ok()
+        if self.slots[home].passed == 0 { None } else { self.locate_further(home, order_ref) }
     }
 
-    /// The order at a place that was located.
+    #[cold]
+    fn locate_further(&self, home: usize, order_ref: u64) -> Option<usize> {
+        let mut at = home;
+        // Once around at most: orders that came and went can have led over every slot.
+        for _ in 0..self.mask {
+            if self.slots[at].passed == 0 {
+                return None;
+            }
+            at = (at + 1) & self.mask;
+            if self.slots[at].holds(order_ref) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// The order at a place that was located. Its quantity may be lowered, but not to 0.
     #[inline]
     pub(super) fn at(&mut self, place: usize) -> &mut Order {
-        &mut self.slots[place]
+        &mut self.slots[place].order
     }
 
     /// Removes the order at a place that was located.
     #[inline]
     pub(super) fn remove_at(&mut self, place: usize) {
-        self.close(place);
+        self.live -= 1;
+        let order = &mut self.slots[place].order;
+        order.qty = 0;
+        let order_ref = order.order_ref;
+        let home = self.home(order_ref);
+        if home != place {
+            self.each_passed(home, place, |passed| *passed -= 1);
+        }
     }
 
     /// Adds an order and returns its place; `None` as [`OrderStore::insert`] says false.
     #[inline]
     pub(super) fn insert_at(&mut self, order: Order) -> Option<usize> {
-        if self.live == self.live_max {
+        if order.qty == 0 || self.live == self.live_max {
             return None;
         }
-        let at = if order.order_ref == 0 {
-            if std::mem::replace(&mut self.zero_lives, true) {
-                return None;
-            }
-            self.mask + 1
-        } else {
-            self.find(order.order_ref).err()?
-        };
-        self.slots[at] = order;
+        let home = self.home(order.order_ref);
+        let slot = &mut self.slots[home];
+        let mut place = home;
+        if slot.order.qty != 0 || slot.passed != 0 {
+            place = self.free_place(home, order.order_ref)?;
+        }
+        self.slots[place].order = order;
         self.live += 1;
-        Some(at)
+        Some(place)
     }
 
-    #[inline]
-    fn find(&self, order_ref: u64) -> Result<usize, usize> {
-        let mut at = self.home(order_ref);
-        loop {
-            let found = self.slots[at].order_ref;
-            if found == order_ref {
-                return Ok(at);
-            }
-            if found == 0 {
-                return Err(at);
-            }
+    /// A place for a reference that is not live yet, counted on the way there.
+    #[cold]
+    fn free_place(&mut self, home: usize, order_ref: u64) -> Option<usize> {
+        if self.locate(order_ref).is_some() {
+            return None;
+        }
+        let mut place = home;
+        // There is one: half of the slots are free.
+        while self.slots[place].order.qty != 0 {
+            place = (place + 1) & self.mask;
+        }
+        self.each_passed(home, place, |passed| *passed += 1);
+        Some(place)
+    }
+
+    /// Every slot that the way from a home to a place leads over.
+    #[cold]
+    fn each_passed(&mut self, home: usize, place: usize, each: impl Fn(&mut u32)) {
+        let mut at = home;
+        while at != place {
+            each(&mut self.slots[at].passed);
             at = (at + 1) & self.mask;
         }
     }
 
-    /// Adds an order. False if its reference is live already, or there is no room.
+    /// Adds an order. False if its reference is live already, it has no quantity, or there is no
+    /// room.
     #[inline]
     pub fn insert(&mut self, order: Order) -> bool {
         self.insert_at(order).is_some()
@@ -202,50 +240,24 @@ impl OrderStore {
 
     /// The order of a reference.
     #[inline]
-    pub fn get_mut(&mut self, order_ref: u64) -> Option<&mut Order> {
-        let at = self.locate(order_ref)?;
-        Some(&mut self.slots[at])
+    #[must_use]
+    pub fn get(&self, order_ref: u64) -> Option<&Order> {
+        Some(&self.slots[self.locate(order_ref)?].order)
     }
 
     /// Removes an order.
     #[inline]
     pub fn remove(&mut self, order_ref: u64) -> Option<Order> {
-        let at = self.locate(order_ref)?;
-        let order = self.slots[at];
-        self.close(at);
+        let place = self.locate(order_ref)?;
+        let order = self.slots[place].order;
+        self.remove_at(place);
         Some(order)
-    }
-
-    /// Frees a slot, moving back every successor that may stand there.
-    #[inline]
-    fn close(&mut self, mut hole: usize) {
-        self.live -= 1;
-        if hole > self.mask {
-            self.zero_lives = false;
-            return;
-        }
-        let mut at = hole;
-        loop {
-            at = (at + 1) & self.mask;
-            let order_ref = self.slots[at].order_ref;
-            if order_ref == 0 {
-                break;
-            }
-            // It may move if the hole lies between its home and its place, around the end.
-            let home = self.home(order_ref);
-            if (at.wrapping_sub(home) & self.mask) >= (at.wrapping_sub(hole) & self.mask) {
-                self.slots[hole] = self.slots[at];
-                hole = at;
-            }
-        }
-        self.slots[hole].order_ref = 0;
     }
 
     /// Removes every order.
     pub fn clear(&mut self) {
         if self.live > 0 {
-            self.slots.fill(FREE);
-            self.zero_lives = false;
+            self.slots.fill(Slot::new_zeroed());
             self.live = 0;
         }
     }

@@ -157,20 +157,20 @@ proptest! {
             let order_ref = if n % 3 == 0 { n << 40 } else { n };
             if insert {
                 let order = Order {
-                    order_ref, price: Price(1), ts_added: Nanos(0), qty: n as u32, ahead: 0,
+                    order_ref, price: Price(1), ts_added: Nanos(0), qty: n as u32 + 1, ahead: 0,
                     mpid: Char([0; 4]), instrument: 1, side: Side::BUY,
                 };
                 let fits = map.len() < 64 && !map.contains_key(&order_ref);
                 prop_assert_eq!(store.insert(order), fits);
                 if fits {
-                    map.insert(order_ref, n as u32);
+                    map.insert(order_ref, n as u32 + 1);
                 }
             } else {
                 prop_assert_eq!(store.remove(order_ref).map(|o| o.qty), map.remove(&order_ref));
             }
             prop_assert_eq!(store.len(), map.len());
             for (order_ref, qty) in &map {
-                prop_assert_eq!(store.get_mut(*order_ref).map(|o| o.qty), Some(*qty));
+                prop_assert_eq!(store.get(*order_ref).map(|o| o.qty), Some(*qty));
             }
         }
     }
@@ -188,7 +188,7 @@ proptest! {
             let best = if buy { map.last_key_value() } else { map.first_key_value() };
             let found = ladder.best().map(|level| (level.price.0, level.qty.0));
             prop_assert_eq!(found, best.map(|(price, qty)| (*price, *qty)));
-            let worst_first: Vec<i64> = ladder.levels().iter().map(|level| level.price.0).collect();
+            let worst_first: Vec<i64> = ladder.levels().map(|level| level.price.0).collect();
             let mut expected: Vec<i64> = map.keys().copied().collect();
             if !buy { expected.reverse(); }
             prop_assert_eq!(worst_first, expected);
