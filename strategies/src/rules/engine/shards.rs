@@ -103,6 +103,22 @@ const RULES: &[(&str, &str)] = &[
         WINDOW w AS (PARTITION BY who ROWS 3 PRECEDING)",
     ),
     ("every shard", "INSERT INTO found SELECT 16, who, sum FROM large WHERE sum > 6"),
+    (
+        "owns the rule's key",
+        "INSERT INTO found SELECT 17, a.amount, b.amount FROM payments a
+        LEFT ASOF JOIN payments b MATCH_CONDITION (a.ts_event > b.ts_event)
+        ON a.merchant = b.merchant",
+    ),
+    (
+        "every shard",
+        "INSERT INTO found SELECT 19, account, amount FROM payments WHERE amount > 6
+        WITH (delay = '300ms')",
+    ),
+    (
+        "owns the rule's key",
+        "INSERT INTO found SELECT 20, merchant, sum(amount) FROM payments
+        GROUP BY merchant WITH (every = '1s', keys_max = 99)",
+    ),
     ("first shard", "INSERT INTO spread SELECT account, merchant FROM payments WHERE amount > 1"),
     (
         "first shard",

@@ -222,6 +222,12 @@ impl Groups {
         }
         apply_edges(&self.plan.sums, state, ts.cast_unsigned(), words, known);
         let (slot, last) = (head.key, head.last);
+        if let Shape::Every { .. } = self.spec.shape {
+            let next = self.spec.shape.end_after(head.start, ts, self.closed);
+            if next < self.heap.get(slot).end {
+                self.heap.set(slot, next);
+            }
+        }
         let start = if let Shape::Session { .. } = self.spec.shape {
             head.start
         } else {
@@ -404,8 +410,6 @@ impl Groups {
                 self.heap.set(slot, head.last + gap);
                 continue;
             }
-            // Strikes that have passed together are one.
-            let end = shape.struck(self.closed).unwrap_or(end);
             let begin = shape.begin(end, head.start);
             if shape.folds() {
                 self.fold(slot, begin, end);
@@ -498,6 +502,9 @@ impl Groups {
         loop {
             let first = self.keys.first(slot);
             let head = self.panes.head(first);
+            if let Some(until) = self.spec.shape.told_until(head.last) {
+                return self.wait(slot, head, end, until);
+            }
             if self.spec.shape.last_end(head.start, head.last) > end {
                 let next = self.spec.shape.end_after(head.start, head.last, end);
                 return self.heap.set(slot, next);
@@ -506,6 +513,18 @@ impl Groups {
                 return;
             }
         }
+    }
+
+    /// A group that never ends was told at `end`: when that is next. So it is until a time, and
+    /// again from the next row on.
+    fn wait(&mut self, slot: u32, head: Head, end: i64, until: i64) {
+        let shape = self.spec.shape;
+        let mut next = shape.end_after(head.start, head.last, end);
+        if next > until {
+            let row = (head.next != 0).then(|| self.panes.head(head.next));
+            next = row.map_or(i64::MAX, |row| shape.end_after(row.start, row.last, end));
+        }
+        self.heap.set(slot, next);
     }
 
     /// Drops the first pane of a key, and with its last pane the key; whether that is gone.

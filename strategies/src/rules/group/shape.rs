@@ -4,6 +4,10 @@
 
 /// The longest window, gap or offset: ten years of nanoseconds, about.
 pub(in crate::rules) const LENGTH_MAX: i64 = 1 << 58;
+/// Times at which a group that never ends is told after its last row.
+pub(in crate::rules) const SILENT_MAX: i64 = 3_600;
+/// Where the window begins that never ends.
+const EVER: i64 = -2 * LENGTH_MAX;
 /// Windows that a row can be in.
 pub(in crate::rules) const OVERLAPS_MAX: i64 = 1 << 16;
 
@@ -123,7 +127,8 @@ impl Shape {
             Self::Hop { pane, offset, .. } => floor(ts, pane, offset),
             Self::Cumulate { step, offset, .. } => floor(ts, step, offset),
             Self::Session { .. } => ts,
-            Self::Ever | Self::Every { .. } => 0,
+            Self::Every { every, offset } => floor(ts, every, offset),
+            Self::Ever => 0,
         }
     }
 
@@ -132,6 +137,7 @@ impl Shape {
     pub(super) const fn base(self, pane: i64) -> i64 {
         match self {
             Self::Cumulate { size, offset, .. } => floor(pane, size, offset),
+            Self::Every { .. } => EVER,
             _ => pane,
         }
     }
@@ -146,9 +152,8 @@ impl Shape {
             }
             Self::Cumulate { step, offset, .. } => ceil(later(pane + step, after), step, offset),
             Self::Session { gap } => last + gap,
-            // The first strike after what has passed: rows of the future are told then, too.
             Self::Every { .. } if after > i64::MAX - 4 * LENGTH_MAX => i64::MAX,
-            Self::Every { every, offset } => ceil(later(0, after), every, offset),
+            Self::Every { every, offset } => ceil(later(pane + every, after), every, offset),
             Self::Ever => i64::MAX,
         }
     }
@@ -164,11 +169,13 @@ impl Shape {
         }
     }
 
-    /// The last strike until a time, of groups that are told at strikes.
-    #[inline]
-    pub(super) const fn struck(self, until: i64) -> Option<i64> {
+    /// The last time at which a group is told whose last row came at `last`, if it is told at
+    /// regular times: so silent a group is told no more until a row comes.
+    pub(super) const fn told_until(self, last: i64) -> Option<i64> {
         match self {
-            Self::Every { every, offset } => Some(floor(until, every, offset)),
+            Self::Every { every, offset } => {
+                Some(floor(last, every, offset).saturating_add(every.saturating_mul(SILENT_MAX)))
+            }
             _ => None,
         }
     }
@@ -180,13 +187,14 @@ impl Shape {
             Self::Hop { size, .. } => end - size,
             Self::Cumulate { size, offset, .. } => floor(end - 1, size, offset),
             Self::Session { .. } => first,
-            Self::Ever | Self::Every { .. } => 0,
+            Self::Every { .. } => EVER,
+            Self::Ever => 0,
         }
     }
 
     /// Whether a window that has closed leaves what is in it to those that begin with it.
     pub(super) const fn folds(self) -> bool {
-        matches!(self, Self::Cumulate { .. })
+        matches!(self, Self::Cumulate { .. } | Self::Every { .. })
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::groups::{GroupSpec, Groups, Taken};
 use super::sets::Sets;
-use super::shape::Shape;
+use super::shape::{SILENT_MAX, Shape};
 use crate::rules::types::Value;
 use crate::rules::window::sketch::Sketch;
 use crate::rules::window::tests::oracle::{Row, assert_same, results};
@@ -61,7 +61,7 @@ fn windows(shape: Shape, ts: i64) -> Vec<(i64, i64)> {
         }
         Shape::Session { gap } => vec![(ts, ts + gap)],
         Shape::Ever => vec![(0, i64::MAX)],
-        Shape::Every { .. } => unreachable!("told at strikes: see `Oracle::next_strike`"),
+        Shape::Every { .. } => unreachable!("told at strikes: see `Oracle::strike`"),
     }
 }
 
@@ -95,10 +95,10 @@ impl Oracle {
 
     fn update(&mut self, key: u64, ts: i64, args: &[Value]) -> Vec<Result> {
         let row = Row { ts: ts as u64, args: args.to_vec() };
-        let mut found = match self.shape {
-            Shape::Every { .. } => vec![(0, self.next_strike(key))],
-            shape => windows(shape, ts),
-        };
+        if let Shape::Every { .. } = self.shape {
+            return self.add(key, row);
+        }
+        let mut found = windows(self.shape, ts);
         if let Shape::Session { .. } = self.shape {
             let (mut begin, mut end) = found[0];
             let mut rows = Vec::new();
@@ -134,10 +134,47 @@ impl Oracle {
         changed.into_iter().map(of).collect()
     }
 
-    /// When a group is told next: the first strike after what has passed, when it came.
-    fn next_strike(&self, key: u64) -> i64 {
-        let own = self.open.iter().find(|open| open.key == key);
-        own.map_or_else(|| strikes(self.shape, self.closed.max(-1) + 1..), |open| open.end)
+    /// Of groups that never end: a row, which is told from the first strike after it on.
+    fn add(&mut self, key: u64, row: Row) -> Vec<Result> {
+        let next = strikes(self.shape, (row.ts as i64).max(self.closed) + 1..);
+        let at = self.open.iter().position(|open| open.key == key).unwrap_or_else(|| {
+            self.keys.push(key);
+            self.open.push(Open { key, begin: 0, end: next, rows: Vec::new() });
+            self.open.len() - 1
+        });
+        let open = &mut self.open[at];
+        open.rows.push(row);
+        open.end = open.end.min(next);
+        vec![self.told_at(at, next)]
+    }
+
+    /// What is told of a group at a strike: rows before it.
+    fn told_at(&self, at: usize, strike: i64) -> Result {
+        let Open { key, rows, .. } = &self.open[at];
+        let rows = rows.iter().filter(|row| (row.ts as i64) < strike).cloned().collect();
+        self.result(&Open { key: *key, begin: 0, end: strike, rows })
+    }
+
+    /// Strike by strike, until a time.
+    fn strike(&mut self, until: i64) -> Vec<Result> {
+        let mut found = Vec::new();
+        while let Some(at) = (0..self.open.len()).min_by_key(|at| self.open[*at].end)
+            && self.open[at].end <= until
+        {
+            let end = self.open[at].end;
+            found.push(self.told_at(at, end));
+            let times = || self.open[at].rows.iter().map(|row| row.ts as i64);
+            let last = times().filter(|ts| *ts < end).max().unwrap();
+            let next = strikes(self.shape, end + 1..);
+            let silent = strikes(self.shape, (-100..=last).rev()) + SILENT_MAX * (next - end);
+            let ahead = times().filter(|ts| *ts >= end).min();
+            self.open[at].end = match ahead {
+                _ if next <= silent => next,
+                Some(ts) => strikes(self.shape, ts + 1..),
+                None => i64::MAX,
+            };
+        }
+        found
     }
 
     fn result(&self, open: &Open) -> Result {
@@ -148,21 +185,12 @@ impl Oracle {
 
     fn close(&mut self, until: i64) -> Vec<Result> {
         self.closed = self.closed.max(until);
+        if let Shape::Every { .. } = self.shape {
+            return self.strike(until);
+        }
         let place = |key: u64| self.keys.iter().position(|known| *known == key).unwrap();
         let mut due: Vec<&Open> = self.open.iter().filter(|open| open.end <= until).collect();
         due.sort_by_key(|open| (open.end, place(open.key)));
-        if let Shape::Every { .. } = self.shape {
-            let last = strikes(self.shape, (0..=until).rev());
-            let told = |open: &&Open| {
-                let (key, _, _, values) = self.result(open);
-                (key, 0, last, values)
-            };
-            let found = due.iter().map(told).collect();
-            for open in self.open.iter_mut().filter(|open| open.end <= until) {
-                open.end = strikes(self.shape, until + 1..);
-            }
-            return found;
-        }
         let found = due.into_iter().map(|open| self.result(open)).collect();
         self.open.retain(|open| open.end > until);
         self.keys.retain(|key| self.open.iter().any(|open| open.key == *key));
@@ -250,7 +278,13 @@ proptest! {
             let got = told(&mut groups, Groups::changed_next);
             assert_results(&spec, &got, &changed);
         }
-        assert_results(&spec, &closed(&mut groups, 1 << 40), &oracle.close(1 << 40));
+        // What never ends goes on and on.
+        let end = if let Shape::Every { every, .. } = shape {
+            oracle.closed.max(2_000) + 40 * every
+        } else {
+            1 << 40
+        };
+        assert_results(&spec, &closed(&mut groups, end), &oracle.close(end));
         prop_assert_eq!(counter(&groups, "panes_displaced") + counter(&groups, "timeless"), 0);
         if !matches!(shape, Shape::Ever | Shape::Every { .. }) {
             let left = groups.pools.sketches.iter().map(Sketch::used);
@@ -405,4 +439,23 @@ fn groups_that_cannot_be_are_refused() {
     assert_eq!(new(tumble, Function::ZScore), Some(SpecError::Frame { index }));
     assert_eq!(new(Shape::hop(10, 5, 0), Function::Sum), Some(SpecError::Room));
     assert_eq!(new(tumble, Function::Sum), None);
+}
+
+#[test]
+fn a_group_that_is_silent_is_told_no_more_until_a_row_comes() {
+    let mut groups = groups(Shape::Every { every: 10, offset: 3 }, 8, 100, 100);
+    let args = vec![Value::NULL; TYPES.len()];
+    let strikes = |results: &[Result]| (results.len() as i64, results.last().map(|last| last.2));
+    assert_eq!(groups.update(&[1, 7], 15, &args), Taken::In);
+    let last = 13 + 10 * SILENT_MAX;
+    assert_eq!(strikes(&closed(&mut groups, 1_000_000)), (SILENT_MAX, Some(last)));
+    groups = restored(&groups);
+    assert_eq!(groups.update(&[1, 7], 2_000_000, &args), Taken::In);
+    assert!(closed(&mut groups, 2_000_002).is_empty());
+    let told = closed(&mut groups, 2_000_003);
+    assert_eq!(strikes(&told), (1, Some(2_000_003)));
+    // A time that nobody reaches, and a row of it.
+    assert_eq!(groups.update(&[1, 7], i64::MAX, &args), Taken::Timeless);
+    assert_eq!(closed(&mut groups, i64::MAX).len() as i64, SILENT_MAX - 1);
+    assert!(closed(&mut groups, i64::MAX).is_empty());
 }

@@ -275,7 +275,7 @@ fn panes_of_key(shape: Shape) -> usize {
         Shape::Hop { slide, size, pane, .. } if slide != size => {
             (size / pane + 1).min(PANES_OF_KEY) as usize
         }
-        Shape::Ever | Shape::Every { .. } => 1,
+        Shape::Ever => 1,
         _ => 2,
     }
 }
