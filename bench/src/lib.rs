@@ -9,6 +9,7 @@ pub mod decode;
 pub mod instructions;
 pub mod journal;
 pub mod many_rules;
+pub mod results;
 pub mod session;
 pub mod stages;
 pub mod stat;
