@@ -6,12 +6,16 @@
 
 pub mod cep;
 pub mod decode;
+pub mod host;
 pub mod instructions;
 pub mod journal;
+pub mod latency;
 pub mod many_rules;
+pub mod perf;
 pub mod results;
+pub mod scaling;
 pub mod session;
 pub mod stages;
 pub mod stat;
-pub mod sustain;
-pub mod wire;
+pub mod threads;
+pub mod throughput;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use corelane_bench::sustain::AS_CORELANE;
+use corelane_bench::throughput::AS_CORELANE;
 use corelane_strategies::registry::Registry;
 
 mod cli;
@@ -20,10 +20,12 @@ struct Cli {
 enum Command {
     /// The ITCH decoder against the crate itchy
     Decode(cli::decode::DecodeArgs),
-    /// Wire to action through the whole engine against bare recv and send
-    Wire(cli::wire::WireArgs),
-    /// A rate held live over loopback multicast without loss, and the highest that holds
-    Sustain(cli::sustain::SustainArgs),
+    /// Wire to action from the intended send time, against the floor of bare recv and send
+    Latency(cli::latency::LatencyArgs),
+    /// The highest rate without loss, live and replayed, and what it costs
+    Throughput(cli::throughput::ThroughputArgs),
+    /// How cost grows with groups, symbols, keys, rules, shards and the size of records
+    Scaling(cli::scaling::ScalingArgs),
     /// Appends against memcpy, appends while a segment rolls, rings
     Journal(cli::journal::JournalArgs),
     /// Instructions per message by callgrind, against stored bounds
@@ -55,8 +57,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Decode(args) => cli::decode::run(&args),
-        Command::Wire(args) => cli::wire::run(&args),
-        Command::Sustain(args) => cli::sustain::run(&args),
+        Command::Latency(args) => cli::latency::run(&args),
+        Command::Throughput(args) => cli::throughput::run(&args),
+        Command::Scaling(args) => cli::scaling::run(&args),
         Command::Journal(args) => {
             cli::journal::run(&args);
             Ok(())

@@ -377,6 +377,7 @@ impl Measurement {
     }
 
     /// Sets a parameter.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts, given as they are")]
     pub fn set(&mut self, parameter: &str, value: impl ToString) {
         self.parameters.insert(parameter.to_owned(), value.to_string());
     }

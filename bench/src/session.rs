@@ -37,7 +37,18 @@ impl Session {
     /// If there are too few for the directory.
     pub fn generate(messages: u64) -> anyhow::Result<Self> {
         let symbols = SYMBOLS.min((messages / 200).max(10) as u32);
-        let planted = u32::from(messages >= 1_000_000);
+        Self::make(messages, symbols, u32::from(messages >= 1_000_000))
+    }
+
+    /// Generates a session of so many messages and symbols, in which nothing is planted.
+    ///
+    /// # Errors
+    /// If there are too few messages for the directory.
+    pub fn with_symbols(messages: u64, symbols: u32) -> anyhow::Result<Self> {
+        Self::make(messages, symbols, 0)
+    }
+
+    fn make(messages: u64, symbols: u32, planted: u32) -> anyhow::Result<Self> {
         let config = Config {
             messages,
             symbols,

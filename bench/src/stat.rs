@@ -12,6 +12,7 @@
 //! ```
 
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -40,9 +41,25 @@ pub struct Rounds {
 ///
 /// # Errors
 /// The first error of a variant.
-pub fn in_turns(rounds: usize, mut variants: Vec<Variant<'_>>) -> anyhow::Result<Rounds> {
-    let mut figures = vec![Vec::with_capacity(rounds); variants.len()];
-    for _ in 0..rounds {
+pub fn in_turns(rounds: usize, variants: Vec<Variant<'_>>) -> anyhow::Result<Rounds> {
+    in_turns_within(Duration::MAX, rounds, variants)
+}
+
+/// As [`in_turns`], but no further round begins once `budget` is spent; there is always one.
+///
+/// # Errors
+/// The first error of a variant.
+pub fn in_turns_within(
+    budget: Duration,
+    rounds_max: usize,
+    mut variants: Vec<Variant<'_>>,
+) -> anyhow::Result<Rounds> {
+    let begun = Instant::now();
+    let mut figures = vec![Vec::new(); variants.len()];
+    for round in 0..rounds_max.max(1) {
+        if round > 0 && begun.elapsed() >= budget {
+            break;
+        }
         for (variant, figures) in variants.iter_mut().zip(&mut figures) {
             figures.push((variant.work)()?);
         }
@@ -55,6 +72,12 @@ impl Rounds {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The figures of a variant, round by round.
+    #[must_use]
+    pub fn figures(&self, variant: usize) -> &[f64] {
+        &self.figures[variant]
     }
 
     /// The median figure of a variant.
@@ -105,6 +128,40 @@ pub fn per_item(count: usize, work: impl FnOnce()) -> f64 {
     let begin = thread_cpu_ns();
     work();
     (thread_cpu_ns() - begin) / count as f64
+}
+
+/// The confidence of [`bootstrap`]'s intervals.
+pub const CONFIDENCE: f64 = 0.95;
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 4_000;
+
+/// Percentile bootstrap of the median of ratios of pairs: between which two values it lies with
+/// [`CONFIDENCE`]. [Efron, "Bootstrap methods: another look at the jackknife", 1979] The same
+/// ratios give the same interval.
+///
+/// ```
+/// use corelane_bench::stat::bootstrap;
+/// assert_eq!(bootstrap(&[1.5; 9]), (1.5, 1.5));
+/// let (low, high) = bootstrap(&[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]);
+/// assert!(low < 1.3 && high > 1.3);
+/// ```
+#[must_use]
+pub fn bootstrap(ratios: &[f64]) -> (f64, f64) {
+    if ratios.is_empty() {
+        return (f64::NAN, f64::NAN);
+    }
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        ratios[(random >> 11) as usize % ratios.len()]
+    };
+    let resample = |_| median((0..ratios.len()).map(|_| draw()).collect());
+    let mut medians: Vec<f64> = (0..RESAMPLES).map(resample).collect();
+    medians.sort_by(f64::total_cmp);
+    let tail = (RESAMPLES as f64 * (1.0 - CONFIDENCE) / 2.0) as usize;
+    (medians[tail], medians[RESAMPLES - 1 - tail])
 }
 
 /// The middle value; not a number if there is none.

@@ -19,6 +19,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -296,6 +297,8 @@ pub struct RunReport {
     pub waiting: String,
     /// The most memory the process ever had resident, bytes.
     pub memory_peak_bytes: Option<u64>,
+    /// CPU time of all threads of the process during the run.
+    pub cpu_ns: u64,
     /// What an earlier run left that this one went on from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovered: Option<RecoveredReport>,
@@ -385,6 +388,14 @@ impl RunReport {
     pub fn write_json(&self, path: &Path) -> io::Result<()> {
         fs::write(path, format!("{:#}\n", self.to_json()))
     }
+}
+
+/// CPU time of all threads of this process so far; 0 where the system does not tell.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    let clock = DynamicClockId::Known(ClockId::ProcessCPUTime);
+    let Ok(time) = clock_gettime_dynamic(clock) else { return 0 };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// The most memory this process ever had resident (`VmHWM`), in bytes.

@@ -114,7 +114,14 @@ impl Events {
     /// So many events, rounded up to whole steps of time: the same for the same number.
     #[must_use]
     pub fn generate(query: Query, count: usize) -> Self {
-        let (keys, kinds) = query.shape();
+        Self::with_keys(query, count, query.shape().0)
+    }
+
+    /// The same with so many keys, more than there are events of one time.
+    #[must_use]
+    pub fn with_keys(query: Query, count: usize, keys: u64) -> Self {
+        assert!(keys > PER_STEP as u64, "events of one time have different keys");
+        let (_, kinds) = query.shape();
         let mut random = Random(query as u64);
         let steps = count.div_ceil(PER_STEP) as u64;
         let mut list: Vec<Event> = Vec::with_capacity(steps as usize * PER_STEP);

@@ -34,7 +34,7 @@ use serde_json::{Map, Value, json};
 pub use card::Card;
 pub use cpuset::Cpus;
 pub use host::{Host, Needs, Root};
-pub use noise::Noise;
+pub use noise::{Noise, measure as spin_gaps};
 pub use probe::{Live, Probe, Recorded};
 
 /// How much a finding matters.

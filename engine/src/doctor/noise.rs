@@ -69,7 +69,10 @@ pub struct Noise {
 }
 
 /// Spins on every one of `cpus` at once for `time`.
-pub(super) fn measure(cpus: &Cpus, time: Duration) -> Result<Vec<Noise>, String> {
+///
+/// # Errors
+/// If a CPU is not to be had; says which.
+pub fn measure(cpus: &Cpus, time: Duration) -> Result<Vec<Noise>, String> {
     let start = Barrier::new(cpus.0.len());
     thread::scope(|scope| {
         let spin = |cpu: usize| {

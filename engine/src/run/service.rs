@@ -126,7 +126,7 @@ pub fn execute(
     let started = started.and_then(|count| await_ready(&readiness, count));
     let started = started.and_then(|choices| say_ready(choices, options));
     let mut notifier = Notifier::from_env();
-    let begun = Instant::now();
+    let (begun, cpu_ns) = (Instant::now(), report::process_cpu_ns());
     let logged = started.as_ref().map_or(Ok(()), |_| {
         notifier.ready();
         supervise(&mut setup, &threads, options, &stop, &mut notifier)
@@ -151,6 +151,7 @@ pub fn execute(
     let failed = outcome.failure.is_some();
     let report = &mut outcome.report;
     report.wall_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    report.cpu_ns = report::process_cpu_ns().saturating_sub(cpu_ns);
     report.recovered = recovered_report;
     describe(&setup, &choices, started_ns, report);
     if report.ended.is_empty() {

@@ -1,33 +1,30 @@
 //! A rate held live over loopback multicast: one process publishes a generated session from memory,
 //! another receives it with books, the three strategies and a journal, fused on one core.
 //!
-//! Both processes are `corelane` as users run it: this crate's binary behaves as `corelane` when
-//! [`AS_CORELANE`] is set, so that no second binary has to be found.
-//!
-//! Invariant: a run holds its rate only if every message published was received, nobody counted a
-//! loss, and the publisher kept its schedule.
+//! Invariant: nothing is measured in the processes that they do not measure for everyone; only
+//! `perf`, where it is asked for, looks on.
 
-use std::io::Read;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use corelane::journal;
-use corelane::sys::affinity;
 use serde_json::Value;
 
+use super::process::{Process, number};
+use crate::perf;
+use crate::results::ThreadUse;
 use crate::session::Session;
+use crate::threads::Watch;
 
-/// The environment variable that makes this crate's binary behave as `corelane`.
-pub const AS_CORELANE: &str = "CORELANE_BENCH_AS_CORELANE";
 /// The group that is published to.
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 77, 13, 1);
-/// How long a process may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// A publisher that needs this much longer than its schedule did not keep its rate.
 const LATE_MAX: f64 = 1.01;
+/// How often threads are looked at while a run goes on.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// What to hold.
 #[derive(Clone, Debug)]
@@ -40,18 +37,22 @@ pub struct Plan<'a> {
     pub seconds: f64,
     /// Receive backend by its name in the configuration.
     pub backend: &'a str,
+    /// How the engine's hot thread waits, by its name in the configuration.
+    pub waiting: &'a str,
     /// CPU of the engine, if it is to be pinned.
     pub engine_cpu: Option<usize>,
     /// CPU of the publisher, if it is to be pinned.
     pub publisher_cpu: Option<usize>,
     /// Where the capture and journals lie: a memory file system.
     pub dir: &'a Path,
+    /// Count the engine's system calls with `perf`, where it can.
+    pub perf: bool,
 }
 
 /// A session on disk, ready to be published.
 pub struct Capture {
     folder: tempfile::TempDir,
-    messages: u64,
+    pub(super) messages: u64,
 }
 
 impl Capture {
@@ -62,17 +63,27 @@ impl Capture {
     pub fn create(messages: u64, dir: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(dir)?;
         let capture = Self { folder, messages };
-        Session::generate(messages)?.write_file(&capture.path())?;
+        let session = Session::generate(messages)?;
+        session.write_file(&capture.file())?;
+        session.write_pcap(&capture.pcap())?;
         Ok(capture)
     }
 
-    fn path(&self) -> PathBuf {
+    /// Its messages in the venue's file format.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("session.itch")
+    }
+
+    /// Its datagrams.
+    #[must_use]
+    pub fn pcap(&self) -> PathBuf {
+        self.folder.path().join("session.pcap")
     }
 }
 
 /// What a run came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Held {
     /// Messages that left the publisher.
     pub published: u64,
@@ -82,6 +93,10 @@ pub struct Held {
     pub on_schedule: bool,
     /// Messages that the engine decoded.
     pub received: u64,
+    /// Datagrams that it received, and bytes in them.
+    pub datagrams: u64,
+    /// Bytes of payload in them.
+    pub bytes: u64,
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     pub kernel_drops: u64,
     /// Messages in gaps of the sequence.
@@ -98,6 +113,14 @@ pub struct Held {
     pub rcvbuf_bytes: u64,
     /// The receive backend in use.
     pub backend: String,
+    /// CPU time of the engine's process.
+    pub cpu_ns: u64,
+    /// Times that the engine entered the kernel to receive, by its own count.
+    pub enters: u64,
+    /// What `perf` counted of the engine's process until it ended.
+    pub perf: BTreeMap<String, f64>,
+    /// The engine's threads while the publisher ran, its loading included.
+    pub threads: Vec<ThreadUse>,
 }
 
 impl Held {
@@ -115,6 +138,16 @@ impl Held {
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.on_schedule && self.is_lossless()
+    }
+
+    /// Why not, if it was not.
+    #[must_use]
+    pub const fn verdict(&self) -> &'static str {
+        match (self.is_lossless(), self.on_schedule) {
+            (true, true) => "held",
+            (true, false) => "the publisher fell behind",
+            (false, _) => "messages were lost",
+        }
     }
 }
 
@@ -134,38 +167,53 @@ pub fn hold(plan: &Plan<'_>, capture: &Capture) -> anyhow::Result<Held> {
         command.arg("--ready-file").arg(&ready);
     })?;
     engine.await_file(&ready)?;
+    let process = engine.id();
+    let perf = plan.perf.then(|| std::thread::spawn(move || perf::count_until_end(process)));
     let passes = (plan.rate * plan.seconds / capture.messages as f64).ceil().max(1.0) as u64;
     let mut publisher = Process::start(plan.binary, plan.publisher_cpu, |command| {
         command.args(["publish", "--preload", "--json", "--end", "--interface", "127.0.0.1"]);
-        command.arg("--pcap").arg(capture.path());
+        command.arg("--pcap").arg(capture.file());
         command.args(["--to", &format!("{GROUP}:{port}"), "--rate", &plan.rate.to_string()]);
         command.args(["--loop", &passes.to_string()]);
     })?;
+    let watch = Watch::begin(Some(process));
+    let mut threads = Vec::new();
+    while !publisher.has_ended()? {
+        // An engine that has ended has no threads: the look before counts.
+        let seen = watch.so_far();
+        if !seen.is_empty() {
+            threads = seen;
+        }
+        std::thread::sleep(LOOK_UP);
+    }
     let published = publisher.finish().context("the publisher")?;
     let report = engine.finish().context("the engine")?;
     journal::remove(&journals)?;
-    held(&published, &report)
+    let perf = perf.and_then(|perf| perf.join().ok()).unwrap_or_default();
+    Ok(Held { threads, perf, ..held(&published, &report)? })
 }
 
 fn configuration(plan: &Plan<'_>, port: u16, journals: &Path) -> String {
     let cores = plan.engine_cpu.map_or(String::new(), |cpu| format!("reactor_cores = [{cpu}]\n"));
     format!(
-        "[engine]\ntopology = \"fused\"\nbackend = \"{}\"\n{cores}[journal]\ndir = \"{}\"\n\
+        "[engine]\ntopology = \"fused\"\nbackend = \"{}\"\nwait = \"{}\"\n{cores}\
+         [journal]\ndir = \"{}\"\n\
          [[feed]]\nname = \"itch\"\nprotocol = \"itch50\"\nlines = [\"{GROUP}:{port}\"]\n\
          interface = \"127.0.0.1\"\nrcvbuf = \"64MiB\"\n[[strategy]]\ntype = \"imbalance\"\n\
          [[strategy]]\ntype = \"layering\"\n[[strategy]]\ntype = \"stuffing\"\n",
         plan.backend,
+        plan.waiting,
         journals.display()
     )
 }
 
 fn held(published: &Value, report: &Value) -> anyhow::Result<Held> {
-    let number = |of: &Value, pointer: &str| {
-        let found = of.pointer(pointer).and_then(Value::as_f64);
-        found.with_context(|| format!("{pointer} is in no report"))
-    };
     let scheduled = number(published, "/scheduled_seconds")?;
     let total = |name: &str| number(report, &format!("/totals/{name}")).map(|value| value as u64);
+    let reactor = |name: &str| {
+        let count = number(report, &format!("/reactors/0/counters/{name}"));
+        count.map(|value| value as u64)
+    };
     let sockets = report.pointer("/reactors/0/sockets/0/rcvbuf_got");
     let backend = report.pointer("/reactors/0/backend").and_then(Value::as_str);
     Ok(Held {
@@ -173,6 +221,8 @@ fn held(published: &Value, report: &Value) -> anyhow::Result<Held> {
         achieved: number(published, "/achieved_messages_per_s")?,
         on_schedule: number(published, "/achieved_seconds")? <= scheduled * LATE_MAX + 0.1,
         received: total("messages")?,
+        datagrams: reactor("datagrams")?,
+        bytes: reactor("datagram_bytes")?,
         kernel_drops: total("kernel_drops")?,
         missing: total("messages_missing")?,
         duplicates: number(report, "/feeds/0/counters/duplicates")? as u64,
@@ -181,59 +231,8 @@ fn held(published: &Value, report: &Value) -> anyhow::Result<Held> {
         memory_peak_bytes: number(report, "/memory_peak_bytes")? as u64,
         rcvbuf_bytes: sockets.and_then(Value::as_u64).unwrap_or(0),
         backend: backend.unwrap_or("unknown").to_owned(),
+        cpu_ns: number(report, "/cpu_ns")? as u64,
+        enters: reactor("enters")?,
+        ..Held::default()
     })
-}
-
-/// A `corelane` process; killed if it is dropped before it ended.
-struct Process(Child);
-
-impl Process {
-    /// Starts the binary as `corelane`; all its threads on one CPU if one is given.
-    fn start(
-        binary: &Path,
-        cpu: Option<usize>,
-        arguments: impl FnOnce(&mut Command) + Send,
-    ) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary);
-        command.env(AS_CORELANE, "1").stdout(Stdio::piped());
-        arguments(&mut command);
-        // A process inherits the CPUs of the thread that starts it.
-        let spawn = move || {
-            if let Some(cpu) = cpu {
-                affinity::pin(cpu)?;
-            }
-            anyhow::Ok(command.spawn()?)
-        };
-        let spawned = std::thread::scope(|scope| scope.spawn(spawn).join());
-        let child = spawned.map_err(|_| anyhow::anyhow!("starting a process panicked"))??;
-        Ok(Self(child))
-    }
-
-    fn await_file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !path.exists() {
-            ensure!(self.0.try_wait()?.is_none(), "it ended before it was ready");
-            ensure!(Instant::now() < deadline, "it was not ready in time");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
-    }
-
-    /// Waits for its end and reads the JSON that it printed.
-    fn finish(&mut self) -> anyhow::Result<Value> {
-        let mut text = String::new();
-        self.0.stdout.take().context("its output was taken")?.read_to_string(&mut text)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "{status}");
-        serde_json::from_str(&text).with_context(|| format!("no JSON: {text:?}"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
 }
