@@ -30,12 +30,19 @@ pub const UNKNOWN_TO_ITCHY: &[u8] = b"hO";
 
 /// Folds time and instrument of messages: the same whoever decoded them.
 #[derive(Copy, Clone, Default, Debug)]
-struct Sum(u64);
+pub struct Sum(u64);
 
 impl Sum {
+    /// Adds a message.
     #[inline]
-    fn add(&mut self, ts_event: u64, instrument: u16) {
+    pub fn add(&mut self, ts_event: u64, instrument: u16) {
         self.0 = self.0.wrapping_mul(31).wrapping_add(ts_event) ^ u64::from(instrument);
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub const fn value(&self) -> u64 {
+        self.0
     }
 }
 

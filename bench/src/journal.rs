@@ -26,7 +26,7 @@ const RECORDS: usize = 1_024;
 const ROLL_WINDOW: usize = 500;
 
 /// One-slot records, all different.
-fn records() -> Vec<AddOrder> {
+pub(crate) fn records() -> Vec<AddOrder> {
     let record = |i: usize| {
         let seq = Seq(i as u64);
         let mut add = AddOrder::new(Stamp { seq, instrument: 7, ..Stamp::default() }, b'B');

@@ -5,13 +5,15 @@
 //! that runs with the tests.
 
 pub mod cep;
+pub mod compare;
 pub mod decode;
+pub mod gates;
 pub mod host;
-pub mod instructions;
 pub mod journal;
 pub mod latency;
 pub mod many_rules;
 pub mod perf;
+pub mod report;
 pub mod results;
 pub mod scaling;
 pub mod session;

@@ -28,14 +28,18 @@ enum Command {
     Scaling(cli::scaling::ScalingArgs),
     /// Appends against memcpy, appends while a segment rolls, rings
     Journal(cli::journal::JournalArgs),
-    /// Instructions per message by callgrind, against stored bounds
-    Instructions(cli::instructions::InstructionsArgs),
+    /// Instructions of small pieces of hot work against their baseline; see scripts/bench --check
+    Gates(cli::gates::GatesArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
     Replay(cli::replay::ReplayArgs),
     /// What rules cost a record, against the bare loop of a shard
     Rules(cli::rules::RulesArgs),
     /// Rules against Esper, Siddhi and Flink: same events, same results; see scripts/peers
     Cep(cli::cep::CepArgs),
+    /// Results as one HTML page, tables, .hgrm and .hlog files; any number of runs beside each other
+    Report(cli::report::ReportArgs),
+    /// What got better or worse from one run's results to another's; fails if anything got worse
+    Compare(cli::report::CompareArgs),
     /// Corelane's side of `cep`, told on standard input when to begin
     #[command(hide = true)]
     CepServe(cli::cep::ServeArgs),
@@ -64,9 +68,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             cli::journal::run(&args);
             Ok(())
         }
-        Command::Instructions(args) => cli::instructions::run(&args),
+        Command::Gates(args) => cli::gates::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
         Command::Rules(args) => cli::rules::run(&args),
+        Command::Report(args) => cli::report::report(&args),
+        Command::Compare(args) => cli::report::changes(&args),
         Command::Cep(args) => cli::cep::run(&args),
         Command::CepServe(args) => cli::cep::serve(&args),
     }

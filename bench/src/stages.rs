@@ -138,36 +138,24 @@ fn strategies() -> Vec<Box<dyn Strategy>> {
 /// # Errors
 /// If a journal cannot be written.
 pub fn pass(session: &Session, framing: Framing, stage: Stage, dir: &Path) -> anyhow::Result<Pass> {
-    let mut chain = match stage {
+    match stage {
         Stage::Frame => return Ok(frame(session, framing)),
         Stage::Decode => {
             let mut fold = Fold::default();
             let ns = feed(session, framing, &mut fold, |_, _| {});
             return Ok(Pass { ns, sum: fold.0, actions: 0 });
         }
-        Stage::Book => Chain::new(books(), Vec::new()),
-        Stage::Decide | Stage::All => Chain::new(books(), strategies()),
-        Stage::Journal => Chain::new(Vec::new(), Vec::new()),
-    };
-    chain.reserve(0, MEMORY);
+        _ => {}
+    }
     let dir = dir.join(format!("corelane-bench-stages-{}", std::process::id()));
-    let writer = match stage {
-        Stage::Journal | Stage::All => Some(JournalWriter::create(&JournalConfig::new(&dir))?),
-        _ => None,
-    };
-    let journals = writer.is_some();
-    let mut shard = Shard::new(chain, writer, Swallow(0), ShardConfig::default());
+    let mut shard = shard(stage, &dir)?;
+    let journals = shard.journal_counters().is_some();
     // Clocks and what is handed over each second would make counts of instructions depend on time.
     if !is_untimed() {
         let mut latency = LatencyCollector::new(Duration::from_secs(1), Clock::new().now());
         shard.measure(Clock::new(), latency.recorder(), false);
     }
-    let ns = feed(session, framing, &mut shard, |shard, packet| {
-        shard.end_batch();
-        if packet % IDLE_ROUNDS == 0 {
-            shard.idle();
-        }
-    });
+    let ns = feed(session, framing, &mut shard, end_packet);
     let end = shard.finish();
     if journals {
         journal::remove(&dir)?;
@@ -178,6 +166,32 @@ pub fn pass(session: &Session, framing: Framing, stage: Stage, dir: &Path) -> an
     }
     let sum = end.out.0.wrapping_add(end.counters.records);
     Ok(Pass { ns, sum, actions: end.counters.actions })
+}
+
+/// The shard of a stage from [`Stage::Book`] on; its journal, if it has one, lies in `dir`.
+///
+/// # Errors
+/// If a journal cannot be written.
+pub fn shard(stage: Stage, dir: &Path) -> anyhow::Result<Shard<Swallow>> {
+    let mut chain = match stage {
+        Stage::Frame | Stage::Decode | Stage::Journal => Chain::new(Vec::new(), Vec::new()),
+        Stage::Book => Chain::new(books(), Vec::new()),
+        Stage::Decide | Stage::All => Chain::new(books(), strategies()),
+    };
+    chain.reserve(0, MEMORY);
+    let writer = match stage {
+        Stage::Journal | Stage::All => Some(JournalWriter::create(&JournalConfig::new(dir))?),
+        _ => None,
+    };
+    Ok(Shard::new(chain, writer, Swallow(0), ShardConfig::default()))
+}
+
+/// What a shard does at the end of a packet with this number.
+pub fn end_packet(shard: &mut Shard<Swallow>, packet: usize) {
+    shard.end_batch();
+    if packet.is_multiple_of(IDLE_ROUNDS) {
+        shard.idle();
+    }
 }
 
 fn frame(session: &Session, framing: Framing) -> Pass {

@@ -95,7 +95,7 @@ pub struct Events {
 }
 
 /// splitmix64: a good generator of 64 bits that fits in three lines.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -105,7 +105,8 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A number from 0 to below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 }

@@ -160,8 +160,20 @@ impl Ours {
     /// # Errors
     /// If the text is not understood.
     pub fn with_rules(text: &str, events: &Events) -> anyhow::Result<Self> {
+        Self::with_tables(text, events, &mut |name| Err(format!("there is no {name}")))
+    }
+
+    /// The same; `load` gives the text of a file that a table of the rules names.
+    ///
+    /// # Errors
+    /// If a text is not understood.
+    pub fn with_tables(
+        text: &str,
+        events: &Events,
+        load: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> anyhow::Result<Self> {
         let mut set = RuleSet::new();
-        set.add("rules.sql", text)?;
+        set.add_with("rules.sql", text, load)?;
         let makers: Vec<Maker> = set
             .declared_streams()
             .iter()

@@ -19,7 +19,8 @@ use hdrhistogram::serialization::interval_log::{
 const LEGEND: &str =
     r#""StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram""#;
 
-pub(super) struct HlogWriter {
+/// Writes one interval log.
+pub struct HlogWriter {
     out: BufWriter<File>,
     serializer: V2DeflateSerializer,
 }
@@ -31,7 +32,11 @@ impl std::fmt::Debug for HlogWriter {
 }
 
 impl HlogWriter {
-    pub(super) fn create(path: &Path, start: Nanos) -> io::Result<Self> {
+    /// Begins a log whose intervals lie at or after `start`.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn create(path: &Path, start: Nanos) -> io::Result<Self> {
         let mut out = BufWriter::new(File::create(path)?);
         let mut serializer = V2DeflateSerializer::new();
         IntervalLogWriterBuilder::new()
@@ -43,7 +48,11 @@ impl HlogWriter {
         Ok(Self { out, serializer })
     }
 
-    pub(super) fn interval(
+    /// Adds a line: the values of `tag` from `start` to `end`, nanoseconds since the epoch.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn interval(
         &mut self,
         tag: &str,
         histogram: &Histogram<u64>,
@@ -64,7 +73,11 @@ impl HlogWriter {
         })
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }

@@ -48,6 +48,7 @@ use corelane_feeds::units::Nanos;
 
 pub use collector::LatencyCollector;
 pub use hgrm::write_hgrm;
+pub use hlog::HlogWriter;
 pub use recorder::{LatencyRecorder, Sampler};
 pub use rules::{RuleMeter, RuleTimes};
 pub use table::{LatencyTable, StageRow, human_ns};
