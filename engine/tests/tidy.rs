@@ -153,6 +153,22 @@ fn no_test_is_ignored_and_nothing_is_left_to_do() {
     }
 }
 
+/// What the doctor looks at is what tuning/README.md explains.
+#[test]
+fn every_knob_is_explained() {
+    let readme = fs::read_to_string(root().join("tuning/README.md")).expect("a README");
+    let mut checks = 0;
+    for (name, text) in sources("engine/src/doctor") {
+        for line in text.lines() {
+            let Some(id) = line.trim_start().strip_prefix("id: \"") else { continue };
+            let id = id.split('"').next().unwrap_or_default();
+            assert!(readme.contains(&format!("| `{id}` |")), "{name}: {id} is not explained");
+            checks += 1;
+        }
+    }
+    assert!(checks > 40, "{checks} checks");
+}
+
 #[test]
 fn every_dependency_earns_its_line() {
     for (folder, _) in CRATES {
