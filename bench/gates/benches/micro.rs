@@ -1,5 +1,5 @@
-//! Every gate timed by criterion: `cargo bench -p corelane-bench --bench micro [-- NAME]`. Times are
-//! wall times on whatever machine this is; the gates' counts are what is compared.
+//! Every gate timed by criterion: `scripts/bench --micro [NAME]`. Times are wall times on whatever
+//! machine this is; the gates' counts are what is compared.
 
 use std::time::{Duration, Instant};
 

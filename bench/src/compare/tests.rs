@@ -1,3 +1,5 @@
+//! Runs that differ in known ways, and what is said of them.
+
 use hdrhistogram::Histogram;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! A made-up run in every form that it can be shown in.
+
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
