@@ -4,6 +4,9 @@
 //! [`Clock::sync`], which a thread calls when it is idle. Between two syncs the clock runs at the
 //! rate last measured, corrected so that the error then found is gone by the next one.
 //!
+//! Where the time comes from otherwise, and how it is waited for, is behind [`TimeSource`]: a
+//! simulator puts a time of its own in place, of which the counter is then a part.
+//!
 //! Invariant: [`Clock::now`] never goes back, but where the wall clock itself was set back by
 //! more than [`STEP_NS`]; where the CPU has no trustworthy counter the monotonic clock serves.
 //!
@@ -14,7 +17,10 @@
 //! assert!(clock.now() >= earlier);
 //! ```
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corelane_feeds::units::Nanos;
 
@@ -29,6 +35,35 @@ const RATE_SHIFT: u32 = 32;
 /// Readings per sync; the one least disturbed counts.
 const SAMPLES: usize = 5;
 
+/// What a clock needs besides the CPU's counter. Nothing of it is asked per record.
+pub trait TimeSource: Debug + Send + Sync {
+    /// The wall clock, nanoseconds since 1970.
+    fn real_ns(&self) -> u64;
+
+    /// Lets so much time pass; none at all offers the CPU to another thread.
+    fn pause(&self, how_long: Duration);
+}
+
+/// The system's time.
+#[derive(Copy, Clone, Debug)]
+struct SystemSource;
+
+impl TimeSource for SystemSource {
+    /// `CLOCK_REALTIME` through the vDSO.
+    fn real_ns(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn pause(&self, how_long: Duration) {
+        if how_long.is_zero() {
+            thread::yield_now();
+        } else {
+            thread::sleep(how_long);
+        }
+    }
+}
+
 /// A wall clock that one thread owns. Clone it for another.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -41,6 +76,8 @@ pub struct Clock {
     /// The real time at `base_raw`; differs from `base_ns` by the error being slewed away.
     real_ns: u64,
     steps: u64,
+    /// None is the system.
+    source: Option<Arc<dyn TimeSource>>,
 }
 
 impl Default for Clock {
@@ -55,8 +92,23 @@ impl Clock {
     pub fn new() -> Self {
         let counter = quanta::Clock::new();
         let rate = counter.delta_as_nanos(0, 1 << RATE_SHIFT);
-        let (raw, real_ns) = sample(&counter);
-        Self { counter, base_raw: raw, base_ns: real_ns, rate, real_ns, steps: 0 }
+        Self::over(counter, rate, None)
+    }
+
+    /// A clock of another time than the system's, whose counter counts nanoseconds.
+    #[must_use]
+    pub(crate) fn of(counter: quanta::Clock, source: Arc<dyn TimeSource>) -> Self {
+        Self::over(counter, 1 << RATE_SHIFT, Some(source))
+    }
+
+    fn over(counter: quanta::Clock, rate: u64, source: Option<Arc<dyn TimeSource>>) -> Self {
+        let (raw, real_ns) = sample(&counter, source_of(&source));
+        Self { counter, base_raw: raw, base_ns: real_ns, rate, real_ns, steps: 0, source }
+    }
+
+    /// Waits; no time at all offers the CPU to another thread.
+    pub fn pause(&self, how_long: Duration) {
+        source_of(&self.source).pause(how_long);
     }
 
     /// The time now.
@@ -82,7 +134,7 @@ impl Clock {
 
     /// Ties the clock to the wall clock anew. Takes under a microsecond.
     pub fn sync(&mut self) {
-        let (raw, real_ns) = sample(&self.counter);
+        let (raw, real_ns) = sample(&self.counter, source_of(&self.source));
         self.sync_to(raw, real_ns);
     }
 
@@ -112,11 +164,11 @@ impl Clock {
 }
 
 /// One reading of both clocks at the same moment: the tightest of a few.
-fn sample(counter: &quanta::Clock) -> (u64, u64) {
+fn sample(counter: &quanta::Clock, source: &dyn TimeSource) -> (u64, u64) {
     let mut best = (u64::MAX, 0, 0);
     for _ in 0..SAMPLES {
         let before = counter.raw();
-        let real_ns = realtime_ns();
+        let real_ns = source.real_ns();
         let after = counter.raw();
         let width = after.saturating_sub(before);
         if width < best.0 {
@@ -126,10 +178,8 @@ fn sample(counter: &quanta::Clock) -> (u64, u64) {
     (best.1, best.2)
 }
 
-/// `CLOCK_REALTIME` through the vDSO.
-fn realtime_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+fn source_of(source: &Option<Arc<dyn TimeSource>>) -> &dyn TimeSource {
+    source.as_deref().unwrap_or(&SystemSource)
 }
 
 #[cfg(test)]
@@ -148,9 +198,9 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
-        let low = realtime_ns();
+        let low = SystemSource.real_ns();
         let now = clock.now().0;
-        let high = realtime_ns();
+        let high = SystemSource.real_ns();
         // The bracket itself may be torn apart by the scheduler; the clock must lie near it.
         assert!(now + 200_000 >= low && now <= high + 200_000, "{low} {now} {high}");
     }

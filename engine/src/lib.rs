@@ -24,6 +24,7 @@ pub mod rerun;
 pub mod ring;
 pub mod run;
 pub mod shard;
+pub mod simulate;
 pub mod snapshot;
 pub mod sys;
 

@@ -124,6 +124,8 @@ pub struct Client {
     last_received: Option<u64>,
     last_sent: Option<u64>,
     received: bool,
+    /// A session that was received to its end, and what would come next in it.
+    over: Option<Box<(SessionName, u64)>>,
     counters: SoupCounters,
 }
 
@@ -143,8 +145,16 @@ impl Client {
             last_received: None,
             last_sent: None,
             received: false,
+            over: None,
             counters: SoupCounters::default(),
         }
+    }
+
+    /// A client that has had a session before, up to message `next`: should the server still serve
+    /// it, nothing before that is given again.
+    #[must_use]
+    pub fn behind(self, session: SessionName, next: u64) -> Self {
+        Self { over: Some(Box::new((session, next))), ..self }
     }
 
     /// What was counted so far.
@@ -286,6 +296,9 @@ impl Client {
         self.arriving = arriving;
         // Asked for the newest: what the server names is the first.
         self.next = if self.next == 0 { arriving } else { self.next };
+        if let Some((_, next)) = self.over.as_deref().filter(|(over, _)| *over == session) {
+            self.next = self.next.max(*next);
+        }
         self.logged_in = true;
         self.counters.logins += 1;
         Event::Proceed

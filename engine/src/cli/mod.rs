@@ -55,6 +55,8 @@ enum Command {
     Score(score::ScoreArgs),
     /// Look at this host and say what to change, and why
     Doctor(doctor::DoctorArgs),
+    /// Run the engine in simulated worlds where everything goes wrong
+    Simulate(crate::simulate::SimulateArgs),
     /// What this program knows
     List(list::ListArgs),
 }
@@ -90,6 +92,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Actions(command) => crate::egress::cli::run(&command, &mut out),
         Command::Score(args) => score::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(&args, registry, &mut out),
+        Command::Simulate(args) => crate::simulate::run(&args, registry, &mut out),
         Command::List(args) => list::run(&args, registry, &mut out),
     }
 }

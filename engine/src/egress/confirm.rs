@@ -19,6 +19,7 @@ use corelane_feeds::units::Seq;
 use corelane_strategies::action::ActionId;
 use zerocopy::FromBytes;
 
+use crate::sys::fault::{self, FileOp};
 use crate::sys::segment_map::SegmentMap;
 
 /// Words of a slot.
@@ -99,6 +100,7 @@ impl Confirmations {
         if let Some(known) = known {
             confirmations.note(&known);
         }
+        fault::before(FileOp::Rename, path)?;
         fs::rename(&new, path)?;
         Ok(confirmations)
     }

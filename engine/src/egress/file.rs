@@ -14,6 +14,7 @@ use corelane_strategies::action::ActionId;
 use super::queue::{FrameQueue, write_pieces};
 use super::sink::{ActionSink, Ledger, Log, SinkStats};
 use super::{Format, SinkConfig, tail};
+use crate::sys::fault::{self, FileOp};
 
 /// Bytes that are written at once while actions keep coming.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -22,7 +23,7 @@ const FLUSH_NS: u64 = 10_000_000;
 /// When a failed write is tried again.
 const RETRY_NS: u64 = 1_000_000_000;
 
-pub(super) struct FileSink {
+pub(crate) struct FileSink {
     file: File,
     /// Length of the file, as far as this sink wrote it.
     written: u64,
@@ -36,7 +37,7 @@ pub(super) struct FileSink {
 impl FileSink {
     /// Opens the file, of which an earlier run is known to have written `known` bytes; and which
     /// actions it wrote behind that.
-    pub(super) fn open(
+    pub(crate) fn open(
         config: &SinkConfig,
         path: &Path,
         log: Log,
@@ -67,7 +68,9 @@ impl FileSink {
         self.flushed = now;
         while self.queue.pending_bytes() > 0 {
             let (first, second) = self.queue.pending();
-            match write_pieces(&mut self.file, first, second) {
+            let path = Path::new(&self.ledger.stats.target);
+            let written = fault::before(FileOp::Write, path);
+            match written.and_then(|()| write_pieces(&mut self.file, first, second)) {
                 Ok(0) => return self.fail(&io::ErrorKind::WriteZero.into(), now),
                 Ok(bytes) => {
                     self.ledger.stats.sent += self.queue.advance(bytes) as u64;

@@ -51,12 +51,12 @@ mod spec;
 mod tail;
 mod tcp;
 mod udp;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, RwLock};
-use std::thread;
 use std::time::Duration;
 
 use corelane_feeds::record::{Record, RecordBuf, Stamp};
@@ -69,13 +69,20 @@ use zerocopy::IntoBytes;
 
 use crate::clock::Clock;
 use crate::latency::{LatencyRecorder, Stage};
+pub(crate) use file::FileSink;
 use merge::Merge;
 use outlet::Outlet;
+pub(crate) use tail::id_of_line;
+pub(crate) use tcp::TcpSink;
+pub(crate) use wire::Wire;
 
-pub use drain::run;
+pub use drain::{Drain, run};
 pub use json::{ActionExtras, format_action_json, format_record_json, schema_of};
 pub use sink::{ActionSink, Log, SinkStats, log_stderr};
-pub use spec::{EgressError, EgressSpec, Filter, Format, Past, SinkConfig, Target};
+pub use spec::{
+    Edges, EgressError, EgressSpec, Filter, Format, OpenedSink, Past, SinkConfig, SystemEdges,
+    Target,
+};
 
 /// Room for the longest encoded action; a longer one only costs an allocation.
 const FRAME_BYTES_MAX: usize = 2_048;
@@ -139,7 +146,7 @@ impl Egress {
             merge: spec.ordered.then(|| Merge::new(spec.shards)),
             journalled: vec![Nanos(0); spec.shards],
             again: spec.past.iter().map(|past| past.again).collect(),
-            clock: Clock::new(),
+            clock: spec.edges.clock(),
             latency: None,
             live: spec.live,
             stats: EgressStats::default(),
@@ -241,7 +248,7 @@ impl Egress {
         let deadline = self.clock.now().0.saturating_add(patience.as_nanos() as u64);
         self.poll();
         while self.pending() > 0 && self.clock.now().0 < deadline {
-            thread::sleep(FINISH_PAUSE);
+            self.clock.pause(FINISH_PAUSE);
             self.poll();
         }
         let now = self.clock.now();

@@ -3,8 +3,7 @@
 //! Invariant: an action is noted as confirmed only if every action before it that the sink took is.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action::ActionId;
@@ -16,7 +15,7 @@ use super::{ActionSink, EgressError, Filter, Format, SinkConfig};
 use crate::clock::Clock;
 
 /// How long a sink may stand still before what comes again is lost to its full buffer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// See the [module](self).
 pub(super) struct Outlet {
@@ -64,7 +63,8 @@ impl Outlet {
         let filter = Filter::resolve(config, &spec.strategies, &spec.declared)?;
         let known = |shard: usize| spec.past.get(shard)?.confirmed.get(&config.name).copied();
         let bytes = (0..spec.confirm_in.len()).filter_map(|shard| Some(known(shard)?.bytes)).max();
-        let (sink, written) = spec::open_sink(config, spec.log, bytes)?;
+        spec::check_buffer(config)?;
+        let (sink, written) = spec.edges.open(config, spec.log, bytes)?;
         let mut outlet = Self::new(sink, filter, config.format, config.stamps);
         if spec.confirm_in.is_empty() {
             return Ok(outlet);
@@ -121,16 +121,16 @@ impl Outlet {
 
     /// Waits until the sink has room, as long as it gets on: what comes again is all there at once.
     pub(super) fn await_room(&mut self, clock: &mut Clock) {
-        let mut since = Instant::now();
-        while !self.sink.is_calm() && since.elapsed() < PATIENCE {
+        let mut since = clock.now();
+        while !self.sink.is_calm() && clock.now().since(since) < PATIENCE_NS {
             let settled = self.sink.settled();
             clock.sync_if_due();
             self.sink.poll(clock.now());
             self.settle();
             if self.sink.settled() > settled {
-                since = Instant::now();
+                since = clock.now();
             }
-            thread::yield_now();
+            clock.pause(Duration::ZERO);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: a spec that opened names only streams and strategies that exist.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use super::file::FileSink;
 use super::sink::{ActionSink, Log, log_stderr};
 use super::tcp::TcpSink;
 use super::udp::UdpSink;
+use super::wire::TcpWire;
+use crate::clock::Clock;
 
 /// What is kept for a receiver that is away, unless the configuration says otherwise.
 const BUFFER_BYTES: usize = 16 << 20;
@@ -116,7 +119,33 @@ pub struct EgressSpec {
     pub confirm_in: Vec<PathBuf>,
     /// What an earlier run left to do, by position of the shard; nothing if it is shorter.
     pub past: Vec<Past>,
+    /// What sinks write to, and the time they go by.
+    pub edges: Arc<dyn Edges>,
 }
+
+/// An open sink, and which actions an earlier run wrote to it behind a known place.
+pub type OpenedSink = (Box<dyn ActionSink>, Vec<ActionId>);
+
+/// Where egress meets the system: a simulator puts another world in its place.
+pub trait Edges: Debug + Send + Sync {
+    /// The clock of a thread.
+    fn clock(&self) -> Clock;
+
+    /// Opens a sink, of which an earlier run is known to have written `known` bytes.
+    ///
+    /// # Errors
+    /// If its file or socket cannot be opened.
+    fn open(
+        &self,
+        config: &SinkConfig,
+        log: Log,
+        known: Option<u64>,
+    ) -> Result<OpenedSink, EgressError>;
+}
+
+/// The system's clock, files and sockets.
+#[derive(Copy, Clone, Default, Debug)]
+pub struct SystemEdges;
 
 /// What an earlier run left of a shard's actions.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -140,6 +169,7 @@ impl Default for EgressSpec {
             log: log_stderr,
             confirm_in: Vec::new(),
             past: Vec::new(),
+            edges: Arc::new(SystemEdges),
         }
     }
 }
@@ -226,31 +256,42 @@ impl Filter {
     }
 }
 
-/// Opens a sink, of which an earlier run is known to have written `known` bytes; and which actions
-/// it wrote behind that.
-pub(super) fn open_sink(
-    config: &SinkConfig,
-    log: Log,
-    known: Option<u64>,
-) -> Result<(Box<dyn ActionSink>, Vec<ActionId>), EgressError> {
-    if !(BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&config.buffer_bytes) {
-        let bytes = config.buffer_bytes;
-        return Err(EgressError::Buffer { name: config.name.clone(), bytes });
+/// Refuses a buffer that is too small or too large.
+pub(super) fn check_buffer(config: &SinkConfig) -> Result<(), EgressError> {
+    if (BUFFER_BYTES_MIN..=BUFFER_BYTES_MAX).contains(&config.buffer_bytes) {
+        return Ok(());
     }
-    let failed = |target: String| {
-        let name = config.name.clone();
-        move |source| EgressError::Open { name, target, source }
-    };
-    Ok(match &config.target {
-        Target::File(path) => {
-            let target = path.display().to_string();
-            let opened = FileSink::open(config, path, log, known).map_err(failed(target))?;
-            (Box::new(opened.0), opened.1)
-        }
-        Target::Tcp(peer) => (Box::new(TcpSink::new(config, *peer, log)), Vec::new()),
-        Target::Udp(to) => {
-            let sink = UdpSink::open(config, *to, log).map_err(failed(format!("udp {to}")))?;
-            (Box::new(sink), Vec::new())
-        }
-    })
+    Err(EgressError::Buffer { name: config.name.clone(), bytes: config.buffer_bytes })
+}
+
+impl Edges for SystemEdges {
+    fn clock(&self) -> Clock {
+        Clock::new()
+    }
+
+    fn open(
+        &self,
+        config: &SinkConfig,
+        log: Log,
+        known: Option<u64>,
+    ) -> Result<OpenedSink, EgressError> {
+        let failed = |target: String| {
+            let name = config.name.clone();
+            move |source| EgressError::Open { name, target, source }
+        };
+        Ok(match &config.target {
+            Target::File(path) => {
+                let target = path.display().to_string();
+                let opened = FileSink::open(config, path, log, known).map_err(failed(target))?;
+                (Box::new(opened.0), opened.1)
+            }
+            Target::Tcp(peer) => {
+                (Box::new(TcpSink::new(config, TcpWire::new(*peer), *peer, log)), Vec::new())
+            }
+            Target::Udp(to) => {
+                let sink = UdpSink::open(config, *to, log).map_err(failed(format!("udp {to}")))?;
+                (Box::new(sink), Vec::new())
+            }
+        })
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn mend(
 }
 
 /// The id of an action as a line of JSON.
-pub(super) fn id_of_line(line: &[u8]) -> Option<ActionId> {
+pub(crate) fn id_of_line(line: &[u8]) -> Option<ActionId> {
     let id = line.strip_prefix(JSON_START)?.split(|&byte| byte == b'"').next()?;
     std::str::from_utf8(id).ok()?.parse().ok()
 }

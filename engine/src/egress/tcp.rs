@@ -6,21 +6,19 @@
 //!
 //! Invariants: no call waits for the network. Frames go out whole and in order on every connection.
 
-use std::io::{self, ErrorKind, Read};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action::ActionId;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::SinkConfig;
-use super::queue::{FrameQueue, write_pieces};
+use super::queue::FrameQueue;
 use super::sink::{ActionSink, Ledger, Log, SinkStats};
+use super::wire::{TcpWire, Wire};
 
-/// Send buffer asked for; the kernel doubles it, and never holds more unacknowledged bytes.
-const SNDBUF_BYTES: usize = 128 << 10;
 /// What is kept of the bytes sent: all that can be lost in the kernel.
-const KEEP_BYTES: usize = 2 * SNDBUF_BYTES;
+const KEEP_BYTES: usize = 2 * super::wire::SNDBUF_BYTES;
 /// The most bytes that one call writes, so that a long backlog does not hold up its thread.
 const BURST_BYTES: usize = 256 << 10;
 /// First and longest pause before the connection is tried again; it doubles in between.
@@ -38,12 +36,12 @@ const GOOD_NS: u64 = 1_000_000_000;
 
 enum Link {
     Down { retry_at: Nanos },
-    Connecting { socket: Socket, since: Nanos },
-    Up { stream: TcpStream, since: Nanos, checked: Nanos },
+    Connecting { since: Nanos },
+    Up { since: Nanos, checked: Nanos },
 }
 
-pub(super) struct TcpSink {
-    peer: SocketAddr,
+pub(crate) struct TcpSink<W = TcpWire> {
+    wire: W,
     link: Link,
     queue: FrameQueue,
     ledger: Ledger,
@@ -56,10 +54,10 @@ pub(super) struct TcpSink {
     repeats: u64,
 }
 
-impl TcpSink {
-    pub(super) fn new(config: &SinkConfig, peer: SocketAddr, log: Log) -> Self {
+impl<W: Wire> TcpSink<W> {
+    pub(crate) fn new(config: &SinkConfig, wire: W, peer: SocketAddr, log: Log) -> Self {
         Self {
-            peer,
+            wire,
             link: Link::Down { retry_at: Nanos(0) },
             queue: match config.acknowledged {
                 true => FrameQueue::until_released(config.buffer_bytes),
@@ -76,14 +74,14 @@ impl TcpSink {
     /// Writes what the kernel takes, at most [`BURST_BYTES`].
     fn write(&mut self, now: Nanos) {
         let mut left = BURST_BYTES;
-        while let Link::Up { stream, .. } = &mut self.link {
+        while let Link::Up { .. } = self.link {
             let (first, second) = self.queue.pending();
             let first = &first[..first.len().min(left)];
             let second = &second[..second.len().min(left - first.len())];
             if first.is_empty() {
                 return;
             }
-            match write_pieces(stream, first, second) {
+            match self.wire.write(first, second) {
                 Ok(bytes) => {
                     left -= bytes;
                     self.wrote(bytes);
@@ -106,8 +104,8 @@ impl TcpSink {
 
     /// Starts to connect.
     fn connect(&mut self, now: Nanos) {
-        match start_connect(self.peer) {
-            Ok(socket) => self.link = Link::Connecting { socket, since: now },
+        match self.wire.dial() {
+            Ok(()) => self.link = Link::Connecting { since: now },
             Err(error) => self.not_connected(&error, now),
         }
     }
@@ -118,12 +116,13 @@ impl TcpSink {
     }
 
     fn pause(&mut self, now: Nanos) {
+        self.wire.hang_up();
         self.link = Link::Down { retry_at: Nanos(now.0.saturating_add(self.backoff_ns)) };
         self.backoff_ns = (self.backoff_ns * 2).min(BACKOFF_NS.1);
     }
 
-    fn connected(&mut self, stream: TcpStream, now: Nanos) {
-        self.link = Link::Up { stream, since: now, checked: now };
+    fn connected(&mut self, now: Nanos) {
+        self.link = Link::Up { since: now, checked: now };
         self.ledger.stats.connects += 1;
         self.ledger.works("connected");
         self.write(now);
@@ -143,38 +142,11 @@ impl TcpSink {
     }
 }
 
-fn start_connect(peer: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(SNDBUF_BYTES)?;
-    match socket.connect(&peer.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket),
-    }
-}
-
-/// Whether a connect that was started has come to its end.
-fn finish_connect(socket: &Socket) -> io::Result<bool> {
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
-    match socket.peer_addr() {
-        // On loopback a connect to a free port can meet itself (simultaneous open).
-        Ok(peer) if socket.local_addr()?.as_socket() == peer.as_socket() => {
-            Err(ErrorKind::ConnectionRefused.into())
-        }
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Reads what the peer says; an error if it has left.
-fn check_peer(stream: &mut TcpStream, mut acks: Option<&mut Acks>) -> io::Result<()> {
+fn check_peer(wire: &mut impl Wire, mut acks: Option<&mut Acks>) -> io::Result<()> {
     let mut said = [0; 4096];
     loop {
-        match stream.read(&mut said) {
+        match wire.read(&mut said) {
             Ok(0) => {
                 return Err(io::Error::new(ErrorKind::ConnectionAborted, "closed by the peer"));
             }
@@ -212,7 +184,7 @@ impl Acks {
     }
 }
 
-impl ActionSink for TcpSink {
+impl<W: Wire> ActionSink for TcpSink<W> {
     fn send(&mut self, frame: &[u8], now: Nanos) -> bool {
         self.ledger.stats.taken += 1;
         let taken = self.queue.push(frame);
@@ -242,20 +214,17 @@ impl ActionSink for TcpSink {
         match &mut self.link {
             Link::Down { retry_at } if now >= *retry_at => self.connect(now),
             Link::Down { .. } => {}
-            Link::Connecting { socket, since } => match finish_connect(socket) {
-                Ok(true) => match socket.try_clone() {
-                    Ok(socket) => self.connected(socket.into(), now),
-                    Err(error) => self.not_connected(&error, now),
-                },
+            Link::Connecting { since } => match self.wire.is_connected() {
+                Ok(true) => self.connected(now),
                 Ok(false) if now.since(*since) < CONNECT_NS => {}
                 Ok(false) => self.not_connected(&ErrorKind::TimedOut.into(), now),
                 Err(error) => self.not_connected(&error, now),
             },
-            Link::Up { stream, checked, .. } => {
+            Link::Up { checked, .. } => {
                 let every = if self.acks.is_some() { ACKS_NS } else { CHECK_NS };
                 if now.since(*checked) >= every {
                     *checked = now;
-                    if let Err(error) = check_peer(stream, self.acks.as_mut()) {
+                    if let Err(error) = check_peer(&mut self.wire, self.acks.as_mut()) {
                         return self.lost(&error, now);
                     }
                 }
@@ -275,9 +244,8 @@ impl ActionSink for TcpSink {
 
     fn close(&mut self, now: Nanos) {
         self.write(now);
-        if let Link::Up { stream, .. } = &self.link {
-            // The peer may be gone already, which is as good as closed.
-            let _ = stream.shutdown(Shutdown::Write);
+        if let Link::Up { .. } = self.link {
+            self.wire.end();
         }
         let left = (self.queue.clear() as u64).saturating_sub(std::mem::take(&mut self.repeats));
         self.ledger.dropped(left, "the run is over and the peer has not taken them");

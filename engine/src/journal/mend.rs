@@ -13,6 +13,7 @@ use super::format::{End as EndMarker, HEADER_BYTES, end_words};
 use super::reader::is_begun;
 use super::{End, JournalError, Tail, segment_path, segments};
 use crate::sys::crc::Crc32c;
+use crate::sys::fault::{self, FileOp};
 
 /// Moves what is torn at the end of a journal into a file of its own, and leaves zeros.
 pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
@@ -23,13 +24,17 @@ pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
     let file = file.map_err(JournalError::io("open", &path))?;
     file.read_exact_at(&mut torn, offset).map_err(JournalError::io("read", &path))?;
     let kept = dir.join(format!("torn-{segment:010}-{offset}"));
-    fs::write(&kept, &torn).map_err(JournalError::io("write", &kept))?;
+    fault::before(FileOp::Write, &kept)
+        .and_then(|()| fs::write(&kept, &torn))
+        .map_err(JournalError::io("write", &kept))?;
     if offset == 0 {
         // Not even its header is whole: the writer puts another segment in its place.
         return Ok(());
     }
     torn.fill(0);
-    file.write_all_at(&torn, offset).map_err(JournalError::io("cut", &path))?;
+    fault::before(FileOp::Write, &path)
+        .and_then(|()| file.write_all_at(&torn, offset))
+        .map_err(JournalError::io("cut", &path))?;
     file.sync_data().map_err(JournalError::io("sync", &path))
 }
 
@@ -44,7 +49,8 @@ pub(super) fn remove_unbegun(dir: &Path) -> Result<bool, JournalError> {
         }
     }
     for (_, path) in &all {
-        fs::remove_file(path).map_err(JournalError::io("delete", path))?;
+        let removed = fault::before(FileOp::Remove, path).and_then(|()| fs::remove_file(path));
+        removed.map_err(JournalError::io("delete", path))?;
     }
     Ok(true)
 }
@@ -53,7 +59,10 @@ pub(super) fn remove_unbegun(dir: &Path) -> Result<bool, JournalError> {
 pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
     for (number, path) in segments(dir)? {
         if number > last {
-            fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+            let removed = fault::before(FileOp::Remove, &path);
+            removed
+                .and_then(|()| fs::remove_file(&path))
+                .map_err(JournalError::io("delete", &path))?;
         }
     }
     Ok(())
@@ -67,6 +76,7 @@ pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
     let (words, sum) = end_words(crc, end.header.salt(crc), marker);
     let path = segment_path(dir, segment);
     let write = |file: File| {
+        fault::before(FileOp::Write, &path)?;
         file.write_all_at(words.as_bytes(), end.at)?;
         file.sync_data()
     };

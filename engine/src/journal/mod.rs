@@ -122,6 +122,8 @@ pub struct JournalConfig {
     pub id: u128,
     /// When the journal was begun, kept in every segment's header.
     pub created: Nanos,
+    /// Without a service thread: the writer makes every segment itself, when it needs it.
+    pub stepped: bool,
 }
 
 impl JournalConfig {
@@ -140,6 +142,7 @@ impl JournalConfig {
             config_hash: 0,
             id: fresh_id(now.as_nanos()),
             created: Nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)),
+            stepped: false,
         }
     }
 

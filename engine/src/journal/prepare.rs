@@ -22,6 +22,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::{JournalConfig, JournalError, WhenFull, segment_path};
 use crate::sys::affinity;
+use crate::sys::fault::{self, FileOp};
 use crate::sys::segment_map::SegmentMap;
 
 /// How often the service thread looks whether a segment was taken, at most: a wake-up by the writer
@@ -78,7 +79,9 @@ impl Maker {
         }
         let map = SegmentMap::create(&new, self.bytes);
         let map = map.map_err(JournalError::io("allocate", &new))?;
-        fs::rename(&new, &path).map_err(JournalError::io("name", &path))?;
+        fault::before(FileOp::Rename, &path)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(JournalError::io("name", &path))?;
         Ok(map)
     }
 }
@@ -145,11 +148,14 @@ impl Preparer {
             shared: shared.clone(),
             cpu: config.service_cpu,
         };
-        let thread = thread::Builder::new()
-            .name(format!("journal-{}", config.shard))
-            .spawn(move || service.run())
-            .map_err(JournalError::io("start a thread for", &maker.dir))?;
-        Ok((Self { maker, ready, warm: None, retired, shared, thread: Some(thread) }, map))
+        let thread = (!config.stepped).then(|| {
+            thread::Builder::new()
+                .name(format!("journal-{}", config.shard))
+                .spawn(move || service.run())
+                .map_err(JournalError::io("start a thread for", &maker.dir))
+        });
+        let thread = thread.transpose()?;
+        Ok((Self { maker, ready, warm: None, retired, shared, thread }, map))
     }
 
     /// Brings the next segment's first lines and their translations into the caches of this core,

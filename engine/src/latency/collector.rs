@@ -14,10 +14,12 @@ use hdrhistogram::Histogram;
 use super::hlog::HlogWriter;
 use super::recorder::{LatencyRecorder, Source, StageSet};
 use super::table::{LatencyTable, StageRow};
-use super::{Stage, hgrm};
+use super::{LATENCY_NS_MAX, Stage, hgrm};
 
 /// Nanoseconds in the unit of `.hgrm` files: microseconds.
 const HGRM_UNIT_NS: f64 = 1_000.0;
+/// The bound of histograms that tell nothing apart: the least there is.
+const BLIND_NS_MAX: u64 = 2;
 
 /// Merges the histograms of every hot thread. Owned by the service thread.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct LatencyCollector {
     total: Box<StageSet>,
     interval_ns: u64,
     interval_start: Nanos,
+    /// What recorders tell apart.
+    max_ns: u64,
     hlog: Option<HlogWriter>,
 }
 
@@ -40,13 +44,22 @@ impl LatencyCollector {
             total: Box::new(StageSet::new()),
             interval_ns: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
             interval_start: now,
+            max_ns: LATENCY_NS_MAX,
             hlog: None,
         }
     }
 
+    /// A collector that tells no times apart, in next to no memory.
+    pub(crate) fn blind(now: Nanos) -> Self {
+        let set = || Box::new(StageSet::with_max(BLIND_NS_MAX));
+        let interval = Duration::from_secs(1);
+        Self { interval: set(), total: set(), max_ns: BLIND_NS_MAX, ..Self::new(interval, now) }
+    }
+
     /// What one more hot thread records into.
     pub fn recorder(&mut self) -> LatencyRecorder {
-        let (recorder, source) = LatencyRecorder::new(self.interval_ns, self.interval_start);
+        let start = self.interval_start;
+        let (recorder, source) = LatencyRecorder::new(self.interval_ns, start, self.max_ns);
         self.sources.push(source);
         recorder
     }

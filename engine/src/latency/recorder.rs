@@ -27,7 +27,7 @@ impl StageSet {
         Self::with_max(LATENCY_NS_MAX)
     }
 
-    fn with_max(max: u64) -> Self {
+    pub(super) fn with_max(max: u64) -> Self {
         let histogram = |_| Histogram::new_with_bounds(1, max, DIGITS).expect("fixed bounds");
         Self { histograms: std::array::from_fn(histogram), backwards: 0, clipped: 0 }
     }
@@ -74,13 +74,13 @@ pub struct LatencyRecorder {
 }
 
 impl LatencyRecorder {
-    pub(super) fn new(interval_ns: u64, now: Nanos) -> (Self, Source) {
+    pub(super) fn new(interval_ns: u64, now: Nanos, max_ns: u64) -> (Self, Source) {
         let (full, full_out) = RingBuffer::new(SETS);
         let (mut spare_in, spare) = RingBuffer::new(SETS);
         for _ in 1..SETS {
-            spare_in.push(Box::new(StageSet::new())).expect("room for every set");
+            spare_in.push(Box::new(StageSet::with_max(max_ns))).expect("room for every set");
         }
-        let active = Box::new(StageSet::new());
+        let active = Box::new(StageSet::with_max(max_ns));
         let due = Nanos(now.0.saturating_add(interval_ns));
         let recorder = Self { active, full, spare, interval_ns, due };
         (recorder, Source { full: full_out, spare: spare_in })

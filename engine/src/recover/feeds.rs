@@ -108,6 +108,12 @@ impl SeenFeeds {
         self.places[index].as_ref().filter(|_| !self.ended[index])
     }
 
+    /// The session of a feed that is over, and what would come next in it.
+    #[must_use]
+    pub fn over(&self, index: usize) -> Option<&(sys::Session, Seq)> {
+        self.places[index].as_ref().filter(|_| self.ended[index])
+    }
+
     /// Sessions that feeds go on in and whose beginning a shard has not got: the feeds are behind
     /// it.
     pub fn sessions_for<'a>(

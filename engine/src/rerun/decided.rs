@@ -20,6 +20,7 @@ use corelane_strategies::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, RulesSection};
+use crate::sys::fault::{self, FileOp};
 
 const CONFIG: &str = "config.toml";
 const RULES: &str = "rules.toml";
@@ -54,8 +55,10 @@ pub fn is_decided(name: &str) -> bool {
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let written = || -> io::Result<()> {
+        fault::before(FileOp::Write, &new)?;
         let mut file = fs::File::create(&new)?;
         file.write_all(text.as_bytes())?;
+        fault::before(FileOp::Rename, path)?;
         fs::rename(&new, path)
     };
     written().with_context(|| format!("cannot write {}", path.display()))

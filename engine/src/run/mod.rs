@@ -12,12 +12,14 @@ mod any_feed;
 mod collect;
 mod intake;
 mod notify;
+mod past;
 pub mod plan;
 mod reload;
 mod router;
 mod service;
 mod setup;
 mod soup;
+pub(crate) mod stepped;
 mod threads;
 
 use std::path::PathBuf;

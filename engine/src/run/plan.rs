@@ -158,7 +158,12 @@ pub(super) fn wire(
                     name.copy_from_slice(&session.id.0[..10]);
                     first = next.0;
                 }
-                let client = soupbintcp::Client::new(credentials, name, first);
+                let mut client = soupbintcp::Client::new(credentials, name, first);
+                if let Some((session, next)) = seen.and_then(|seen| seen.over(index))
+                    && let Some(over) = session.id.0.first_chunk()
+                {
+                    client = client.behind(*over, next.0);
+                }
                 wiring.clients.push(Client::Soup(SoupClient::new(client)));
                 wiring.spec.conns.push(ConnSpec::new(*connect));
                 wiring.conns.push(index);

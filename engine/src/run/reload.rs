@@ -40,8 +40,6 @@ pub(super) struct RuleWatch {
     rule_files: Vec<PathBuf>,
     /// With the rules that run now.
     config: Config,
-    /// Every shard begins with a change to the rules that run now.
-    changes_first: bool,
     names: Names,
     shards: Vec<Sender<Reload>>,
     old: (Sender<Box<Rules>>, Receiver<Box<Rules>>),
@@ -88,7 +86,6 @@ impl RuleWatch {
             files: files.collect(),
             rule_files: config.rules.iter().map(|section| section.file.clone()).collect(),
             config: config.clone(),
-            changes_first: false,
             names,
             shards: Vec::new(),
             old: mpsc::channel(),
@@ -104,16 +101,16 @@ impl RuleWatch {
                 let mut next = config.clone();
                 next.rule_set.follow(&ran.rule_set)?;
                 watch.take_on(next)?;
-                watch.changes_first = true;
             }
         }
         Ok(watch)
     }
 
-    /// The way to another shard, which runs the rules of an earlier run if there was one.
-    pub(super) fn shard(&mut self) -> Receiver<Reload> {
+    /// The way to another shard, whose rules changed so often in an earlier run: fewer times than
+    /// others' if that died before the shard had taken the last.
+    pub(super) fn shard(&mut self, reloads: u32) -> Receiver<Reload> {
         let (sender, receiver) = mpsc::channel();
-        if self.changes_first {
+        if reloads < self.reloads {
             // The other end is at hand.
             let _ = sender.send(self.reload_for(self.shards.len()));
         }
@@ -155,7 +152,7 @@ impl RuleWatch {
     }
 
     /// Reads the files and passes their rules on; `None` if they are the same as before.
-    fn reload(&mut self) -> anyhow::Result<Option<usize>> {
+    pub(super) fn reload(&mut self) -> anyhow::Result<Option<usize>> {
         let rules = self.rule_files.iter().map(|file| RulesSection::read(file));
         let mut next = self.config.clone();
         next.set_rules(rules.collect::<anyhow::Result<_>>()?)?;
@@ -222,5 +219,32 @@ impl RuleWatch {
             self.keep_times(&mut old);
         }
         (self.times, self.reloads, self.refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every shard changes rules at a moment of its own. A run died when one had and another had
+    /// not; the next run saw that the rules of the first were those configured, changed nothing, and
+    /// the other shard decided by the old rules for ever.
+    #[test]
+    fn a_shard_that_missed_the_last_change_is_told_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("rules.sql");
+        let rule = "INSERT INTO alert (kind) SELECT 'other' FROM book.order;";
+        fs::write(&file, rule).unwrap();
+        let text = format!("[[rules]]\nfile = \"{}\"\n[journal]\nenabled = false", file.display());
+        let path = dir.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let config =
+            Config::load(&path, &corelane_strategies::registry::Registry::builtin()).unwrap();
+        let mut watch = RuleWatch::new(&config, Some((&config, 2)), Names::default()).unwrap();
+        assert!(watch.shard(2).try_recv().is_err(), "it runs them already");
+        let missed = watch.shard(1);
+        let reload = missed.try_recv().unwrap();
+        assert_eq!((reload.number, reload.text), (2, config.rule_set.fingerprint()));
+        assert!(watch.shard(0).try_recv().is_ok());
     }
 }

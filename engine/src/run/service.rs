@@ -15,6 +15,7 @@ use anyhow::Context;
 use corelane_strategies::registry::Registry;
 
 use super::notify::Notifier;
+use super::past::Past;
 use super::plan;
 use super::reload::{Names, RuleWatch};
 use super::router::Router;
@@ -25,7 +26,7 @@ use crate::capture_file::{Capture, Recording};
 use crate::cli::exit::Failure;
 use crate::clock::Clock;
 use crate::config::{Config, FeedKind, Source, Start};
-use crate::egress::{self, Egress, EgressStats};
+use crate::egress::{self, Egress, EgressStats, SystemEdges};
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
 use crate::recover::{self, DirLock, Recovery};
@@ -68,6 +69,7 @@ pub fn execute(
     options: &RunOptions,
 ) -> anyhow::Result<Outcome> {
     let shape = Shape::of(config, input);
+    crate::sys::sigbus::install();
     let started_ns = Clock::new().now().0;
     // What can go wrong without a trace does so before an earlier journal is moved.
     if shape.live && config.feeds.iter().all(|feed| feed.source == Source::Capture) {
@@ -78,14 +80,14 @@ pub fn execute(
         Input::Live => None,
         Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
-    let (_lock, mut recovery) = open_journal(config, registry, shape.live)?;
-    let wanted = config;
+    let (_lock, recovery) = open_journal(config, registry, shape.live)?;
+    let past = Past::of(recovery);
+    if let Some(report) = &past.report {
+        eprintln!("corelane: {report}");
+    }
     // An earlier run is gone on with by the rules that it ended with, which then change.
-    let recovered = recovery.as_ref().map(|recovery| recovery.config.clone());
-    let config = recovered.as_ref().unwrap_or(wanted);
-    let ran = recovery.as_ref().map(|recovery| (config, recovery.reloads));
-    let recovered_report = recovery.as_ref().map(|recovery| recovery.report.clone());
-    let left = recovery.as_mut().map(|recovery| std::mem::take(&mut recovery.shards));
+    let (wanted, config) = (config, past.config.as_ref().unwrap_or(config));
+    let recovered_report = past.report.clone();
     let (ready, readiness) = mpsc::channel();
     let stop = Arc::new(AtomicBool::new(false));
     let orders = Orders {
@@ -100,26 +102,26 @@ pub fn execute(
     if let Some(path) = &config.report.hlog {
         latency.log_to(path).with_context(|| format!("interval log {}", path.display()))?;
     }
-    let (rings, to_egress) = (Vec::new(), Vec::new());
     let names: Names = Arc::new(RwLock::new(plan::deciders(config)));
     let watched = shape.live && !wanted.rules.is_empty();
+    let ran = past.ran();
     let rules = watched.then(|| RuleWatch::new(wanted, ran, Arc::clone(&names))).transpose()?;
-    let left = left.unwrap_or_default().into_iter().map(Some).collect();
-    let (seen, began) = recovery.map(|recovery| (recovery.feeds, recovery.began)).unzip();
     let mut setup = Setup {
         config,
         registry,
         shape,
         latency,
-        rings,
-        to_egress,
+        rings: Vec::new(),
+        to_egress: Vec::new(),
         orders,
         names,
         rules,
-        left,
-        seen,
-        began,
+        left: past.left,
+        seen: past.seen,
+        began: past.began,
         shadows: Vec::new(),
+        edges: Arc::new(SystemEdges),
+        stepped: None,
     };
     let mut threads = Threads::default();
     let started = start(&mut setup, source, &mut threads);
@@ -163,7 +165,7 @@ pub fn execute(
 }
 
 /// Takes the journal's folder: what an earlier run left there is gone on with, or kept away.
-fn open_journal(
+pub(super) fn open_journal(
     config: &Config,
     registry: &Registry,
     live: bool,
@@ -175,12 +177,12 @@ fn open_journal(
     let mut lock = DirLock::take(dir)?;
     let replayed = dir.join(REPLAYED);
     // What a replay decided is no past of a live run, which may be about to receive the same.
-    if live && config.journal.start == Start::Recover && !replayed.exists() {
-        let recovery = recover::recover(config, registry)?;
-        if let Some(recovery) = recovery {
-            eprintln!("corelane: {}", recovery.report);
-            return Ok((Some(lock), Some(recovery)));
-        }
+    if live
+        && config.journal.start == Start::Recover
+        && !replayed.exists()
+        && let Some(recovery) = recover::recover(config, registry)?
+    {
+        return Ok((Some(lock), Some(recovery)));
     }
     if plan::keep_earlier_journal(dir)? {
         lock = DirLock::take(dir)?;
@@ -334,7 +336,7 @@ fn start(
     Ok(shape.reactors + shape.shards)
 }
 
-fn all_sinks(config: &Config) -> Vec<egress::SinkConfig> {
+pub(super) fn all_sinks(config: &Config) -> Vec<egress::SinkConfig> {
     let mut sinks = plan::sinks(config, true);
     sinks.extend(plan::sinks(config, false));
     sinks

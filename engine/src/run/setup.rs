@@ -18,10 +18,9 @@ use super::plan;
 use super::reload::{Names, RuleWatch};
 use super::service::spawn;
 use super::threads::{self, Opened, Orders, ReactorEnd};
-use crate::clock::Clock;
 use crate::config::{Config, Source, Topology};
-use crate::egress::Egress;
-use crate::journal::{JournalWriter, shard_dir};
+use crate::egress::{Edges, Egress, EgressSpec};
+use crate::journal::{JournalConfig, JournalWriter, shard_dir};
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
 use crate::recover::{SeenFeeds, ShardLeft};
@@ -110,6 +109,10 @@ pub(super) struct Setup<'a> {
     pub(super) began: Option<Config>,
     /// Those that write snapshots, by shard.
     pub(super) shadows: Vec<Shadow>,
+    /// Clocks, and what sinks write to.
+    pub(super) edges: Arc<dyn Edges>,
+    /// Everything runs on one thread: journals make their segments themselves, of this size.
+    pub(super) stepped: Option<usize>,
 }
 
 impl Setup<'_> {
@@ -126,7 +129,7 @@ impl Setup<'_> {
                 &self.names,
                 &self.left,
             );
-            let mut egress = Egress::open(&spec)?;
+            let mut egress = Egress::open(&EgressSpec { edges: self.edges.clone(), ..spec })?;
             egress.measure(self.latency.recorder());
             out.here = Some(egress);
         }
@@ -149,6 +152,10 @@ impl Setup<'_> {
         let end = left.as_ref().and_then(|left| left.end);
         let journal = if self.config.journal.enabled {
             let config = plan::journal_config(self.config, &self.config.journal.dir, number);
+            let config = match self.stepped {
+                Some(segment_bytes) => JournalConfig { stepped: true, segment_bytes, ..config },
+                None => config,
+            };
             Some(match &end {
                 Some(end) => JournalWriter::resume(&config, end)?,
                 None => JournalWriter::create(&config)?,
@@ -170,11 +177,12 @@ impl Setup<'_> {
         let on_full = if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
         let marks = self.shape.shards > 1 && !self.shape.live;
         let mut shard = Shard::new(chain, journal, out, ShardConfig { on_full, marks });
-        shard.measure(Clock::new(), self.latency.recorder(), self.shape.live);
+        shard.measure(self.edges.clock(), self.latency.recorder(), self.shape.live);
         if let Some(rules) = &mut self.rules {
-            shard.take_rules_from(rules.shard());
+            let reloads = left.as_ref().map_or(0, |left| left.reloads);
+            shard.take_rules_from(rules.shard(reloads));
         }
-        if self.config.journal.enabled && self.shape.live {
+        if self.config.journal.enabled && self.shape.live && self.stepped.is_none() {
             let snapshot = left.as_mut().and_then(|left| left.snapshot.take());
             self.start_shadow(number, snapshot)?;
         }
@@ -233,16 +241,26 @@ impl Setup<'_> {
             let routes = self.routes();
             return spawn(&name, move || threads::replay(&orders, opened, &routes, intake));
         }
+        let wiring = self.wire(reactor, &mut intake)?;
+        spawn(&name, move || threads::receive(&orders, wiring, intake))
+    }
+
+    /// What a reactor opens; tells its intake whose each socket and connection is.
+    pub(super) fn wire<D>(
+        &self,
+        reactor: usize,
+        intake: &mut Intake<D>,
+    ) -> anyhow::Result<plan::Wiring> {
         let wiring = plan::wire(self.config, reactor, self.seen.as_ref())?;
         let slot = |feed: &usize| intake.feeds.iter().position(|slot| slot.index == *feed);
         let sockets = wiring.sockets.iter();
         intake.sockets = sockets.filter_map(|(feed, line)| Some((slot(feed)?, *line))).collect();
         intake.conns = wiring.conns.iter().filter_map(slot).collect();
-        spawn(&name, move || threads::receive(&orders, wiring, intake))
+        Ok(wiring)
     }
 
     /// The feeds of a reactor; all of them if it reads a capture.
-    fn intake<D>(&mut self, reactor: usize, downstream: D) -> anyhow::Result<Intake<D>> {
+    pub(super) fn intake<D>(&mut self, reactor: usize, downstream: D) -> anyhow::Result<Intake<D>> {
         let feeds = self.config.feeds.iter().enumerate();
         let own = feeds.filter(|(_, feed)| !self.shape.live || feed.reactor == reactor);
         let slot = |(index, section): (usize, &crate::config::FeedSection)| {
@@ -261,7 +279,7 @@ impl Setup<'_> {
             sockets: Vec::new(),
             conns: Vec::new(),
             downstream,
-            clock: Clock::new(),
+            clock: self.edges.clock(),
             latency: self.latency.recorder(),
             last_packet: Nanos(0),
         })

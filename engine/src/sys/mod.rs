@@ -8,12 +8,14 @@ pub mod buf_ring;
 pub mod crc;
 pub mod disk;
 pub mod ethtool;
+pub mod fault;
 #[cfg(feature = "glommio")]
 pub mod glommio;
 pub mod poll;
 pub mod prefetch;
 pub mod recvmmsg;
 pub mod segment_map;
+pub mod sigbus;
 pub mod sockopt;
 pub mod udp_send;
 pub mod uring;

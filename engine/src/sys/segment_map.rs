@@ -12,6 +12,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::crc::Crc32c;
+use super::fault::{self, FileOp};
+use super::sigbus::Mapping;
 
 /// The least page size there is: touching at this distance touches every page.
 const PAGE_BYTES: usize = 4096;
@@ -32,6 +35,8 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// A mapped segment file.
 pub struct SegmentMap {
     map: MmapRaw,
+    /// Says which file it is, should a write to the map meet none any more.
+    known: Mapping,
     file: File,
     crc: Crc32c,
 }
@@ -43,6 +48,7 @@ impl SegmentMap {
     /// # Errors
     /// If the file exists, or the file system or the memory has no room.
     pub fn create(path: &Path, bytes: usize) -> io::Result<Self> {
+        fault::before(FileOp::Allocate, path)?;
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         Self::over(file, bytes).inspect_err(|_| {
@@ -58,7 +64,8 @@ impl SegmentMap {
             Err(error) => return Err(error.into()),
         }
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-        let segment = Self { map, file, crc: Crc32c::detect() };
+        let known = Mapping::enter(map.as_ptr() as usize, bytes, file.as_fd());
+        let segment = Self { map, known, file, crc: Crc32c::detect() };
         match segment.map.advise(Advice::PopulateWrite) {
             Ok(()) => {}
             // Linux before 5.14 does not know the advice.
@@ -165,8 +172,9 @@ impl SegmentMap {
     /// # Errors
     /// What the device reports.
     pub fn finish(self) -> io::Result<()> {
-        let Self { map, file, .. } = self;
+        let Self { map, known, file, .. } = self;
         drop(map);
+        drop(known);
         file.sync_data()
     }
 }

@@ -27,7 +27,7 @@ const MESSAGES: u64 = 40_000;
 const PACE: [&str; 2] = ["--rate", "25000"];
 
 /// Rules that act often, so that there are actions on their way whenever an engine dies.
-const RULES: &str = "
+pub(crate) const RULES: &str = "
     CREATE ACTION print (symbol SYMBOL, notional DECIMAL(18,2), nth BIGINT);
     CREATE RULE every_other ON book.order PARTITION BY symbol
       WHEN kind = 'A' AND count(*) OVER (ROWS 99 PRECEDING) % 2 = 0
@@ -71,7 +71,7 @@ fn rounds() -> impl Iterator<Item = u64> {
 }
 
 /// Entries in the journal, as far as a reader sees.
-fn journal_entries(side: &Side) -> u64 {
+pub(crate) fn journal_entries(side: &Side) -> u64 {
     let journal = side.journal();
     let said = run(side.path(), &["journal", "inspect", "--json", text(&journal)]);
     let summaries: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_default();

@@ -4,6 +4,7 @@
 
 mod cases;
 mod crashes;
+mod disks;
 mod endings;
 mod lines;
 mod recovery;

@@ -65,6 +65,21 @@ fn after_a_reconnect_nothing_is_missing_and_nothing_repeated() {
     assert_eq!(client.counters().repeats, 1);
 }
 
+/// A run that had received a session to its end asked for the current one from its start, and got
+/// all of it once more from a server that had not begun another: everything was decided twice.
+#[test]
+fn a_session_that_is_over_is_not_received_again() {
+    let behind = || {
+        let mut client = client(1).behind(*b"SESSION1  ", 3);
+        client.connected();
+        client
+    };
+    let again = server(b"SESSION1  ", 1, &[b"a", b"b", b"late"]);
+    assert_eq!(give(&mut behind(), &again).1, [(3, b"late".to_vec())]);
+    let another = server(b"SESSION2  ", 1, &[b"new"]);
+    assert_eq!(give(&mut behind(), &another).1, [(1, b"new".to_vec())]);
+}
+
 #[test]
 fn the_newest_message_may_be_asked_for() {
     let (_, seen) = give(&mut client(0), &server(b"S         ", 900, &[b"x"]));

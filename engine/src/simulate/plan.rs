@@ -1,0 +1,228 @@
+//! What a seed draws: the shape of the engine, its rules, what comes in, and what goes wrong.
+//!
+//! Invariant: a plan depends on the seed alone.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::desk::Manners;
+use crate::generate::MessageSink;
+use crate::generate::rng::Rng;
+use crate::generate::session::{self, generate};
+
+/// Messages of a seed's session.
+const MESSAGES: (u32, u32) = (240, 700);
+/// Deaths of a seed's engine, at most.
+const DEATHS_MAX: u32 = 5;
+
+/// Multicast lines that carry the same messages.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Lines {
+    pub(super) count: usize,
+    /// On the first line nothing is lost, repeated or out of order.
+    pub(super) first_is_clean: bool,
+    pub(super) lost_in_1024: u32,
+    pub(super) repeated_in_1024: u32,
+    pub(super) reordered_in_1024: u32,
+    /// The longest way, in nanoseconds.
+    pub(super) delay_ns: u32,
+}
+
+/// What happens to files between a death and the next start.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum AtRest {
+    /// Nothing.
+    Kept,
+    /// A bit flips.
+    Flipped,
+}
+
+/// See the [module](self).
+pub(super) struct Plan {
+    pub(super) messages: Arc<Vec<Vec<u8>>>,
+    pub(super) pipelined: bool,
+    pub(super) shards: usize,
+    pub(super) segment_bytes: usize,
+    pub(super) hold_max: u32,
+    /// None is SoupBinTCP.
+    pub(super) lines: Option<Lines>,
+    pub(super) server_breaks_in_1024: u32,
+    pub(super) manners: Manners,
+    /// Rules before and behind the message at which they change, if they do.
+    pub(super) rules: [String; 2],
+    pub(super) rules_change_at: Option<usize>,
+    pub(super) deaths: u32,
+    /// Deaths leave the last stores undone that nobody had seen.
+    pub(super) tears: bool,
+    pub(super) at_rest: AtRest,
+    /// The disk is full now and then.
+    pub(super) fills_up: bool,
+    pub(super) strategies: bool,
+}
+
+/// Messages of a session, each for itself.
+#[derive(Default)]
+struct Messages(Vec<Vec<u8>>);
+
+impl MessageSink for Messages {
+    fn message(&mut self, _ns: u64, bytes: &[u8]) {
+        self.0.push(bytes.to_vec());
+    }
+}
+
+impl Plan {
+    /// What `rng` draws.
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        let config = session::Config {
+            messages: u64::from(rng.between(MESSAGES.0, MESSAGES.1)),
+            symbols: rng.between(2, 6),
+            seed: rng.bits(),
+            ..session::Config::default()
+        };
+        let made = generate(&config, Messages::default());
+        let messages = made.map(|(messages, _)| messages.0).unwrap_or_default();
+        let pipelined = rng.chance(640);
+        let lines = rng.chance(400).then(|| draw_lines(rng));
+        let deaths = rng.below(DEATHS_MAX + 1);
+        let rules_change_at = rng.chance(340).then(|| rng.below(messages.len() as u32) as usize);
+        Self {
+            messages: Arc::new(messages),
+            pipelined,
+            shards: if pipelined { *rng.one_of(&[1, 2, 4]) } else { 1 },
+            segment_bytes: *rng.one_of(&[4 << 10, 8 << 10, 16 << 10, 64 << 10]),
+            hold_max: *rng.one_of(&[4, 64, 1024]),
+            lines,
+            server_breaks_in_1024: *rng.one_of(&[0, 2, 20]),
+            manners: Manners {
+                delay_ns: *rng.one_of(&[1_000, 200_000, 5_000_000]),
+                lasts_ns: *rng.one_of(&[0, 20_000_000, 500_000_000]),
+                away_ns: *rng.one_of(&[1_000, 10_000_000, 900_000_000]),
+            },
+            rules: [draw_rules(rng), draw_rules(rng)],
+            rules_change_at,
+            deaths,
+            tears: rng.chance(700),
+            at_rest: if deaths > 0 && rng.chance(128) { AtRest::Flipped } else { AtRest::Kept },
+            fills_up: rng.chance(160),
+            strategies: rng.chance(512),
+        }
+    }
+
+    /// Whether every message reaches the engine, whatever happens to it: what comes out must then
+    /// be what comes out of an undisturbed run.
+    pub(super) fn is_lossless(&self) -> bool {
+        match &self.lines {
+            None => true,
+            // Nobody multicasts again what came while the engine was dead.
+            Some(lines) => lines.first_is_clean && self.deaths == 0 && !self.fills_up,
+        }
+    }
+
+    /// A line of it, for a trace.
+    pub(super) fn summary(&self) -> String {
+        let Self { shards, segment_bytes, hold_max, lines, deaths, tears, fills_up, .. } = self;
+        let topology = if self.pipelined { "pipelined" } else { "fused" };
+        format!(
+            "{} messages, {topology}, {shards} shards, segments of {segment_bytes} bytes, \
+             lines {lines:?} (hold {hold_max}), server breaks {} in 1024, {:?}, rules change at \
+             {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}",
+            self.messages.len(),
+            self.server_breaks_in_1024,
+            self.manners,
+            self.rules_change_at,
+            self.at_rest,
+        )
+    }
+
+    /// The same without anything that goes wrong.
+    pub(super) fn undisturbed(&self) -> Self {
+        let manners = Manners { lasts_ns: 0, ..self.manners };
+        let clean = |lines: Lines| Lines { count: 1, first_is_clean: true, ..lines };
+        Self {
+            messages: Arc::clone(&self.messages),
+            lines: self.lines.map(clean),
+            server_breaks_in_1024: 0,
+            manners,
+            rules: self.rules.clone(),
+            deaths: 0,
+            tears: false,
+            at_rest: AtRest::Kept,
+            fills_up: false,
+            ..*self
+        }
+    }
+
+    /// The configuration of an engine in a folder.
+    pub(super) fn config(&self, dir: &Path) -> String {
+        let dir = dir.display();
+        let topology = if self.pipelined { "pipelined" } else { "fused" };
+        let mut text = format!(
+            "name = \"simulated\"\n[engine]\ntopology = \"{topology}\"\nshards = {}\n\
+             wait = \"yield\"\nring_slots = 16384\norders_max = 1024\n\
+             [journal]\ndir = \"{dir}/journal\"\n\
+             [[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\n",
+            self.shards
+        );
+        match &self.lines {
+            Some(lines) => {
+                let lines: Vec<_> =
+                    (1..=lines.count).map(|line| format!("\"239.0.0.{line}:9\"")).collect();
+                let (lines, hold_max) = (lines.join(", "), self.hold_max);
+                // Writing to a text cannot fail.
+                let _ = writeln!(text, "lines = [{lines}]\nhold_max = {hold_max}");
+            }
+            None => text.push_str("connect = \"127.0.0.1:9\"\nusername = \"user\"\n"),
+        }
+        if self.strategies {
+            text.push_str("[[strategy]]\ntype = \"imbalance\"\ncooldown = \"1ms\"\n");
+            text.push_str("[[strategy]]\ntype = \"layering\"\n");
+        }
+        let _ = writeln!(
+            text,
+            "[[rules]]\nfile = \"{dir}/rules.sql\"\n\
+             [[sink]]\nname = \"desk\"\ntype = \"tcp\"\naddress = \"127.0.0.1:8\"\n\
+             acknowledged = true\nbuffer = \"1MiB\"\n\
+             [[sink]]\nname = \"file\"\ntype = \"file\"\npath = \"{dir}/actions.jsonl\""
+        );
+        text
+    }
+}
+
+fn draw_lines(rng: &mut Rng) -> Lines {
+    let first_is_clean = rng.chance(512);
+    Lines {
+        count: if first_is_clean { 2 } else { rng.between(1, 3) as usize },
+        first_is_clean,
+        lost_in_1024: *rng.one_of(&[0, 10, 200]),
+        repeated_in_1024: *rng.one_of(&[0, 30, 300]),
+        reordered_in_1024: *rng.one_of(&[0, 30, 200]),
+        delay_ns: *rng.one_of(&[1_000, 100_000, 3_000_000]),
+    }
+}
+
+/// Rules that act often, over windows, per key; some of them in shadow.
+fn draw_rules(rng: &mut Rng) -> String {
+    let (rows, every) = (rng.between(2, 60), rng.between(1, 4));
+    let (shadow, more) = (rng.chance(300), rng.between(2, 9));
+    let mut text = format!(
+        "CREATE ACTION print (symbol SYMBOL, notional DECIMAL(18,2), nth BIGINT);\n\
+         CREATE RULE every_some ON book.order PARTITION BY symbol\n  \
+         WHEN kind = 'A' AND count(*) OVER (ROWS {rows} PRECEDING) % {every} = 0\n  \
+         THEN print(symbol, price * qty, count(*) OVER (ROWS {rows} PRECEDING));\n"
+    );
+    if shadow {
+        text.push_str(
+            "CREATE RULE shaded WITH (mode = 'shadow') ON book.order PARTITION BY symbol\n  \
+             WHEN kind = 'E' THEN print(symbol, price * qty, 1);\n",
+        );
+    }
+    let _ = write!(
+        text,
+        "INSERT INTO alert (kind, symbol, price, count)\n\
+         SELECT 'other', symbol, price, count(*) OVER last FROM book.order WHERE kind = 'D'\n\
+         WINDOW last AS (PARTITION BY symbol ROWS {rows} PRECEDING)\n\
+         QUALIFY count(*) OVER last % {more} = 0;\n"
+    );
+    text
+}
