@@ -7,6 +7,7 @@
 pub mod cep;
 pub mod compare;
 pub mod decode;
+pub mod durable;
 pub mod gates;
 pub mod host;
 pub mod journal;

@@ -28,6 +28,8 @@ enum Command {
     Scaling(cli::scaling::ScalingArgs),
     /// Appends against memcpy, appends while a segment rolls, rings
     Journal(cli::journal::JournalArgs),
+    /// Decisions with a journal that survives a power cut, group commit, how fast it is verified
+    Durable(cli::durable::DurableArgs),
     /// Instructions of small pieces of hot work against their baseline; see scripts/bench --check
     Gates(cli::gates::GatesArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
@@ -68,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             cli::journal::run(&args);
             Ok(())
         }
+        Command::Durable(args) => cli::durable::run(&args),
         Command::Gates(args) => cli::gates::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
         Command::Rules(args) => cli::rules::run(&args),

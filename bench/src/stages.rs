@@ -122,12 +122,12 @@ impl ActionOut for Swallow {
 }
 
 /// Order books that publish all that the built-in strategies want.
-fn books() -> Vec<Box<dyn Strategy>> {
+pub(crate) fn books() -> Vec<Box<dyn Strategy>> {
     vec![Box::new(L3Books::new(L3Options::default()))]
 }
 
 /// The three built-in strategies with their defaults.
-fn strategies() -> Vec<Box<dyn Strategy>> {
+pub(crate) fn strategies() -> Vec<Box<dyn Strategy>> {
     let registry = Registry::builtin();
     let build = |name| registry.build(name, &Params::default()).expect("defaults are valid");
     registry.names().map(build).collect()

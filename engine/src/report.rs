@@ -222,6 +222,16 @@ pub struct RuleReport {
 pub struct JournalReport {
     /// Its folder.
     pub dir: String,
+    /// What it survives: `process`, `interval` or `sync`.
+    pub durability: &'static str,
+    /// How its copy on disk is written, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durable_by: Option<String>,
+    /// Its last entry.
+    pub last_seq: u64,
+    /// The last entry that is on disk, if a copy is kept there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_durable_seq: Option<u64>,
     /// What it counted.
     pub counters: Counts,
 }

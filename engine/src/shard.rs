@@ -13,8 +13,9 @@
 //! them will touch is asked for first, so that the CPU waits for it once and not once a record.
 //!
 //! Invariants: a record is in the journal before a strategy sees it, so that the one that makes a
-//! strategy fail can be found; an action is in the journal before it leaves. Nothing is decided
-//! over a record that could not be journalled. Derived records are not journalled: they follow.
+//! strategy fail can be found; an action is in the journal before it leaves, and on disk where that
+//! is asked for. Nothing is decided over a record that could not be journalled, nor once the disk
+//! that makes the journal durable has failed. Derived records are not journalled: they follow.
 //! Per record nothing is allocated, and no clock is read but for the records that are measured.
 //!
 //! ```
@@ -77,6 +78,12 @@ pub struct ShardCounters {
     pub actions: u64,
     /// Actions that waited because egress had no room.
     pub actions_held: u64,
+    /// Actions that waited until they were durable.
+    pub actions_gated: u64,
+    /// How often the shard waited because too many actions did.
+    pub gate_waits: u64,
+    /// Actions that did not leave because the disk failed. They are in the journal in memory.
+    pub actions_undurable: u64,
     /// Actions given up, here and not in the journal: there were too many to hold, or egress was
     /// gone.
     pub actions_dropped: u64,
@@ -94,8 +101,10 @@ pub struct ShardEnd<O> {
     pub chain: Chain,
     /// What it counted.
     pub counters: ShardCounters,
-    /// What its journal counted, if there was one and it was closed.
+    /// What its journal counted, if there was one.
     pub journal: Option<JournalCounters>,
+    /// How the journal's copy on disk was written, if there was one.
+    pub durable_how: Option<String>,
     /// Why its journal failed, if it did.
     pub failure: Option<JournalError>,
 }
@@ -146,12 +155,13 @@ impl<O: ActionOut> Shard<O> {
     /// A shard that runs `chain`, writes `journal` if there is one, and hands its actions to `out`.
     #[must_use]
     pub fn new(chain: Chain, journal: Option<JournalWriter>, out: O, config: ShardConfig) -> Self {
+        let gate = journal.as_ref().and_then(JournalWriter::gate);
         Self {
             chain,
             gathered: vec![RecordBuf::default(); GATHER_MAX].into(),
             gathered_len: 0,
             journal,
-            outlet: Outlet::new(out, config.on_full),
+            outlet: Outlet::new(out, config.on_full, gate),
             timing: None,
             marks: config.marks,
             counters: ShardCounters::default(),
@@ -199,7 +209,8 @@ impl<O: ActionOut> Shard<O> {
             }
             self.counters.actions += 1;
             if is_taken(&action) {
-                self.outlet.push(action);
+                let seq = publish(self.journal.as_ref());
+                self.outlet.push(seq, action);
             }
         }
         Ok(())
@@ -308,6 +319,8 @@ impl<O: ActionOut> Shard<O> {
             }
         }
         self.counters.actions += actions.len() as u64;
+        // Before anything leaves: what sinks note of it is never ahead of what becomes durable.
+        let seq = if actions.is_empty() { 0 } else { publish(self.journal.as_ref()) };
         if let Some(timing) = &mut self.timing {
             let journalled = timing.clock.now();
             timing.recorder.record(Stage::Decide, timing.decoded, decided);
@@ -316,11 +329,11 @@ impl<O: ActionOut> Shard<O> {
                 timing.recorder.record(Stage::WireToDecided, record.header.ts_recv, decided);
             }
             if !actions.is_empty() {
-                self.outlet.push(mark(record.header.ts_event, journalled).as_record());
+                self.outlet.push(0, mark(record.header.ts_event, journalled).as_record());
             }
         }
         for action in actions.iter().filter_map(|action| action.record()).filter(is_taken) {
-            self.outlet.push(action);
+            self.outlet.push(seq, action);
         }
         self.act_further();
     }
@@ -335,7 +348,8 @@ impl<O: ActionOut> Shard<O> {
                     return self.fail(error);
                 }
                 if is_taken(&action) {
-                    self.outlet.push(action);
+                    let seq = publish(self.journal.as_ref());
+                    self.outlet.push(seq, action);
                 }
             }
             self.counters.actions += actions.len() as u64;
@@ -350,10 +364,30 @@ impl<O: ActionOut> Shard<O> {
         if let Some(rule) = self.chain.wants_suspended() {
             self.suspend(rule);
         }
+        if let Some(journal) = &self.journal {
+            journal.publish();
+        }
         if self.marks {
-            self.outlet.push(mark(self.watermark, Nanos(0)).as_record());
+            self.outlet.push(0, mark(self.watermark, Nanos(0)).as_record());
+        }
+        self.look_out();
+    }
+
+    /// Moves on what waits; stops if the disk has failed.
+    #[inline]
+    fn look_out(&mut self) {
+        if let Some(failure) = self.journal.as_ref().and_then(JournalWriter::take_failure)
+            && self.failure.is_none()
+        {
+            self.fail(failure);
         }
         self.outlet.retry();
+    }
+
+    /// Whether actions wait for the disk: look again soon.
+    #[must_use]
+    pub fn awaits_disk(&self) -> bool {
+        self.outlet.awaits_disk()
     }
 
     /// A record that says that rules change, so that it is in the journal at its place.
@@ -387,7 +421,7 @@ impl<O: ActionOut> Shard<O> {
     /// For moments without records: moves on what waits and hands over what was measured. Call it
     /// every so often on a busy shard, too.
     pub fn idle(&mut self) {
-        self.outlet.retry();
+        self.look_out();
         if let Some(reloads) = &self.reloads
             && let Ok(reload) = reloads.try_recv()
         {
@@ -411,6 +445,9 @@ impl<O: ActionOut> Shard<O> {
         ShardCounters {
             actions_held: self.outlet.held,
             actions_dropped: self.outlet.dropped,
+            actions_gated: self.outlet.gated,
+            gate_waits: self.outlet.gate_waits,
+            actions_undurable: self.outlet.undurable,
             ..self.counters
         }
     }
@@ -432,20 +469,23 @@ impl<O: ActionOut> Shard<O> {
         &self.chain
     }
 
-    /// Hands over what waits, closes the journal and hands over what was measured.
+    /// Closes the journal, hands over what waits and what was measured.
     pub fn finish(mut self) -> ShardEnd<O> {
         self.take_gathered();
+        let mut failure = self.failure.take();
+        let durable_how = self.journal.as_ref().and_then(JournalWriter::durable_how);
+        let journal = self.journal.take().map(|journal| {
+            let counters = journal.counters();
+            journal.close().unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                counters
+            })
+        });
+        // What the close made durable may leave now.
         self.outlet.flush();
         let counters = self.counters();
-        let mut failure = self.failure;
-        let journal = self.journal.and_then(|journal| match journal.close() {
-            Ok(counters) => Some(counters),
-            Err(error) => {
-                failure.get_or_insert(error);
-                None
-            }
-        });
-        ShardEnd { out: self.outlet.out, chain: self.chain, counters, journal, failure }
+        let (out, chain) = (self.outlet.out, self.chain);
+        ShardEnd { out, chain, counters, journal, durable_how, failure }
     }
 
     #[cold]
@@ -457,6 +497,15 @@ impl<O: ActionOut> Shard<O> {
     fn now(&self) -> Nanos {
         self.timing.as_ref().map_or(Nanos(0), |timing| timing.clock.now())
     }
+}
+
+/// Tells how far the journal has come, and the last entry.
+#[inline]
+fn publish(journal: Option<&JournalWriter>) -> u64 {
+    journal.map_or(0, |journal| {
+        journal.publish();
+        journal.last_seq()
+    })
 }
 
 /// Whether an action leaves, or was decided in shadow.

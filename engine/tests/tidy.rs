@@ -185,3 +185,24 @@ fn every_dependency_earns_its_line() {
         }
     }
 }
+
+/// ARCHITECTURE.md names a test for every limit, in the last column of its table.
+#[test]
+fn every_limit_has_its_test() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let section = text.split("\n## Limits\n").nth(1).expect("a section on limits");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let rows = section.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let all: String = CRATES.iter().flat_map(|(folder, _)| sources(folder)).map(|s| s.1).collect();
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or("");
+        let names = tests.split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        assert!(!names.is_empty(), "no test in: {row}");
+        for name in names {
+            assert!(all.contains(&format!("fn {name}(")), "there is no test `{name}`: {row}");
+            named += 1;
+        }
+    }
+    assert!(named >= 10, "the table is there");
+}

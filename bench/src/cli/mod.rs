@@ -2,6 +2,7 @@
 
 pub(crate) mod cep;
 pub(crate) mod decode;
+pub(crate) mod durable;
 pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod latency;

@@ -8,7 +8,9 @@ use corelane_feeds::text::Format;
 use corelane_strategies::registry::ParamValue;
 
 use super::value::Keyword;
-use super::{Config, FeedKind, FeedSection, SinkSection, SinkTarget, Source, StrategySection};
+use super::{
+    Config, FeedKind, FeedSection, JournalSection, SinkSection, SinkTarget, Source, StrategySection,
+};
 
 /// A TOML basic string.
 fn quoted(text: impl Display) -> String {
@@ -40,6 +42,7 @@ impl Display for Config {
         writeln!(f, "start = \"{}\"", self.journal.start.word())?;
         writeln!(f, "snapshot_every = {}", self.journal.snapshot_every)?;
         writeln!(f, "snapshots_max = {}", self.journal.snapshots_max)?;
+        write_durability(f, &self.journal)?;
         self.feeds.iter().try_for_each(|feed| write_feed(f, feed))?;
         self.strategies.iter().try_for_each(|strategy| write_strategy(f, strategy))?;
         for rules in &self.rules {
@@ -56,6 +59,15 @@ impl Display for Config {
         }
         Ok(())
     }
+}
+
+fn write_durability(f: &mut fmt::Formatter<'_>, journal: &JournalSection) -> fmt::Result {
+    writeln!(f, "durability = \"{}\"", journal.durability.word())?;
+    if let Some(dir) = &journal.durable_dir {
+        writeln!(f, "durable_dir = {}", quoted(dir.display()))?;
+    }
+    writeln!(f, "interval = \"{}ns\"\ngroup = {}", journal.interval_ns, journal.group_bytes)?;
+    writeln!(f, "hot_segments = {}", journal.hot_segments)
 }
 
 fn write_feed(f: &mut fmt::Formatter<'_>, feed: &FeedSection) -> fmt::Result {

@@ -25,6 +25,7 @@ use corelane_strategies::action;
 use corelane_strategies::registry::{Params, Registry};
 use corelane_strategies::rules::{DeclaredStream, RuleSet};
 
+use crate::journal::Durability;
 use crate::reactor::{BackendKind, Waiting};
 
 pub use corelane_strategies::diagnostics::{TextError as ConfigError, nearest};
@@ -102,6 +103,11 @@ impl Keyword for Start {
         &[("recover", Self::Recover), ("fresh", Self::Fresh)];
 }
 
+impl Keyword for Durability {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("process", Self::Process), ("interval", Self::Interval), ("sync", Self::Sync)];
+}
+
 /// `[journal]`: where every shard's journal lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalSection {
@@ -117,6 +123,25 @@ pub struct JournalSection {
     pub snapshot_every: u64,
     /// Snapshots of a shard that are kept.
     pub snapshots_max: usize,
+    /// What it survives.
+    pub durability: Durability,
+    /// A folder on disk for the copy that survives a power cut; none if there is no such copy.
+    pub durable_dir: Option<PathBuf>,
+    /// With `interval`, the time between two commits.
+    pub interval_ns: u64,
+    /// The most bytes that are written before they are synced.
+    pub group_bytes: u64,
+    /// Full, durable segments that stay in memory.
+    pub hot_segments: u64,
+}
+
+impl JournalSection {
+    /// The folder of the copy on disk, if the journal is to have one.
+    #[must_use]
+    pub fn copy_dir(&self) -> Option<&Path> {
+        let is_kept = self.enabled && self.durability != Durability::Process;
+        self.durable_dir.as_deref().filter(|_| is_kept)
+    }
 }
 
 /// Where a feed comes from.

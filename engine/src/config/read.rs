@@ -3,6 +3,7 @@
 //! Invariant: what this returns is complete and consistent (see the parent module).
 
 mod feed;
+mod journal;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -15,21 +16,17 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::reactor::{BackendKind, Waiting};
-use crate::snapshot::SNAPSHOTS_MAX_DEFAULT;
 
 use super::value::{Bytes, FromValue, Table, parse_duration_ns};
 use super::{
-    Config, EngineConfig, FEEDS_MAX, FeedSection, JournalSection, ReportSection, RulesSection,
-    STRATEGIES_MAX, SinkFormat, SinkSection, SinkTarget, Start, StrategySection, THREADS_MAX,
-    Topology,
+    Config, EngineConfig, FEEDS_MAX, FeedSection, ReportSection, RulesSection, STRATEGIES_MAX,
+    SinkFormat, SinkSection, SinkTarget, StrategySection, THREADS_MAX, Topology,
 };
 use corelane_strategies::diagnostics::{Diagnostics, TextError as ConfigError, nearest};
 
 /// Live orders of a feed that there is room for.
 const ORDERS_MAX: usize = 1 << 20;
 const RING_SLOTS: usize = 65_536;
-const SEGMENT_BYTES: u64 = 64 << 20;
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SINK_BUFFER_BYTES: u64 = 16 << 20;
 
 pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config, ConfigError> {
@@ -49,7 +46,7 @@ pub(super) fn read(path: &str, text: &str, registry: &Registry) -> Result<Config
     let rules = read_rules(&mut root);
     let mut stream_places = Vec::new();
     let mut config = Config {
-        journal: read_journal(root.table("journal"), &name),
+        journal: journal::read(root.table("journal"), &name),
         feeds: read_feeds(&mut root, &engine, &mut stream_places),
         strategies: read_strategies(&mut root, registry),
         sinks: read_sinks(&mut root, !rules.is_empty()),
@@ -118,34 +115,6 @@ fn bounded(
     let title = format!("`{key}` must be from {} to {}", range.start(), range.end());
     table.report(found.span(), title, format!("found {}", found.get_ref()));
     default
-}
-
-fn read_journal(table: Option<Table<'_>>, name: &str) -> JournalSection {
-    let mut journal = JournalSection {
-        enabled: true,
-        dir: PathBuf::from("/dev/shm").join(format!("corelane-{name}")),
-        segment_bytes: SEGMENT_BYTES,
-        start: Start::Recover,
-        snapshot_every: 0,
-        snapshots_max: SNAPSHOTS_MAX_DEFAULT,
-    };
-    let Some(mut table) = table else { return journal };
-    journal.enabled = table.or("enabled", true);
-    journal.dir = table.or("dir", journal.dir);
-    journal.start = table.or("start", journal.start);
-    journal.snapshot_every = table.or("snapshot_every", journal.snapshot_every);
-    let keep = journal.snapshots_max;
-    journal.snapshots_max = bounded(&mut table, "snapshots_max", keep, 1..=64);
-    if let Some(segment) = table.optional::<Bytes>("segment") {
-        journal.segment_bytes = segment.get_ref().0;
-        let whole_pages = journal.segment_bytes.is_multiple_of(4096);
-        if journal.segment_bytes < SEGMENT_BYTES_MIN || !whole_pages {
-            let title = "`segment` must be at least 64KiB and a multiple of 4KiB";
-            table.report(segment.span(), title, format!("found {} bytes", journal.segment_bytes));
-        }
-    }
-    table.finish();
-    journal
 }
 
 /// The feeds; `places` says where each names its stream.

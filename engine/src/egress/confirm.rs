@@ -28,6 +28,9 @@ const SLOTS: usize = 2;
 /// Length of the file: a page.
 const FILE_BYTES: usize = 4096;
 
+/// How the names of notes begin.
+pub const FILE_PREFIX: &str = "confirmed-";
+
 /// The last action that a sink is rid of: its receiver has it, as far as the sink can know.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Confirmed {
@@ -41,7 +44,17 @@ pub struct Confirmed {
 #[must_use]
 pub fn path(shard_dir: &Path, sink: &str) -> PathBuf {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    shard_dir.join(format!("confirmed-{}", sink.chars().map(safe).collect::<String>()))
+    shard_dir.join(format!("{FILE_PREFIX}{}", sink.chars().map(safe).collect::<String>()))
+}
+
+/// The slots of a note as they are: a copy of them is a note, too.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn read_slots(path: &Path) -> io::Result<Vec<u8>> {
+    let mut slots = fs::read(path)?;
+    slots.truncate(SLOTS * SLOT_WORDS * 8);
+    Ok(slots)
 }
 
 /// What an earlier run noted. The outer `None` if it had no such sink.

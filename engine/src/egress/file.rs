@@ -2,7 +2,8 @@
 //!
 //! Invariant: what was taken reaches the file in order, whole and once. A write that fails (a full
 //! disk) is tried again every [`RETRY_NS`]; what waits meanwhile is bounded. Writing to a file may
-//! block its thread: this sink does not belong on a hot one.
+//! block its thread: this sink does not belong on a hot one. Where notes must outlive a power cut
+//! the sink is rid of an action when the file is synced, and of none any more once a sync failed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,6 +23,8 @@ const BLOCK_BYTES: usize = 64 << 10;
 const FLUSH_NS: u64 = 10_000_000;
 /// When a failed write is tried again.
 const RETRY_NS: u64 = 1_000_000_000;
+/// The least time between two syncs.
+const SYNC_NS: u64 = 50_000_000;
 
 pub(crate) struct FileSink {
     file: File,
@@ -32,6 +35,16 @@ pub(crate) struct FileSink {
     idle: bool,
     flushed: Nanos,
     retry_at: Nanos,
+    synced: Option<Synced>,
+}
+
+/// How far a file is synced, where that counts.
+#[derive(Default)]
+struct Synced {
+    sent: u64,
+    position: u64,
+    at: Nanos,
+    failed: bool,
 }
 
 impl FileSink {
@@ -42,6 +55,7 @@ impl FileSink {
         path: &Path,
         log: Log,
         known: Option<u64>,
+        is_synced: bool,
     ) -> io::Result<(Self, Vec<ActionId>)> {
         let mut file = OpenOptions::new().append(true).create(true).open(path)?;
         let is_file = file.metadata()?.is_file();
@@ -52,16 +66,41 @@ impl FileSink {
         if config.format == Format::Json {
             end_torn_line(path, &mut file)?;
         }
+        let written = if is_file { file.metadata()?.len() } else { 0 };
         let sink = Self {
-            written: if is_file { file.metadata()?.len() } else { 0 },
+            written,
             file,
             queue: FrameQueue::new(config.buffer_bytes.max(BLOCK_BYTES), 0),
             ledger: Ledger::new(&config.name, path.display().to_string(), log),
             idle: true,
             flushed: Nanos(0),
             retry_at: Nanos(0),
+            synced: (is_synced && is_file)
+                .then(|| Synced { position: written, ..Synced::default() }),
         };
         Ok((sink, behind))
+    }
+
+    /// Syncs what is new, if it is time.
+    fn sync(&mut self, now: Nanos, at_once: bool) {
+        let position = self.position_written();
+        let Some(synced) = &mut self.synced else { return };
+        let is_due = at_once || now.since(synced.at) >= SYNC_NS;
+        if synced.failed || !is_due || synced.sent == self.ledger.stats.sent {
+            return;
+        }
+        synced.at = now;
+        match self.file.sync_data() {
+            Ok(()) => (synced.sent, synced.position) = (self.ledger.stats.sent, position),
+            Err(error) => {
+                synced.failed = true;
+                self.ledger.failed("cannot sync", &error);
+            }
+        }
+    }
+
+    fn position_written(&self) -> u64 {
+        self.written - self.queue.partial_bytes() as u64
     }
 
     fn flush(&mut self, now: Nanos) {
@@ -120,11 +159,11 @@ impl ActionSink for FileSink {
     }
 
     fn settled(&self) -> u64 {
-        self.ledger.stats.sent
+        self.synced.as_ref().map_or(self.ledger.stats.sent, |synced| synced.sent)
     }
 
     fn position(&self) -> u64 {
-        self.written - self.queue.partial_bytes() as u64
+        self.synced.as_ref().map_or_else(|| self.position_written(), |synced| synced.position)
     }
 
     fn poll(&mut self, now: Nanos) {
@@ -133,6 +172,7 @@ impl ActionSink for FileSink {
         if self.queue.pending_bytes() > 0 && (quiet || waited) && now >= self.retry_at {
             self.flush(now);
         }
+        self.sync(now, false);
     }
 
     fn pending(&self) -> usize {
@@ -145,6 +185,7 @@ impl ActionSink for FileSink {
 
     fn close(&mut self, now: Nanos) {
         self.flush(now);
+        self.sync(now, true);
         let left = self.queue.clear() as u64;
         self.ledger.dropped(left, "the run is over and the file does not take them");
         self.ledger.end_drops();

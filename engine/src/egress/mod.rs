@@ -284,7 +284,8 @@ impl Egress {
         let mut fresh = [false; ENCODINGS];
         for outlet in &mut self.outlets {
             // Asked of every action, wanted or not: what is wanted may have changed.
-            if again && outlet.is_past(shard, &id) {
+            let has_it = if again { outlet.is_past(shard, &id) } else { outlet.is_ahead(&id) };
+            if has_it {
                 continue;
             }
             if !outlet.filter.wants(record.header.stream, id.rule) {

@@ -37,6 +37,8 @@ struct Notes {
     bytes: u64,
     /// While actions of an earlier run come again.
     past: Option<PastOutlet>,
+    /// Actions in the file that the earlier run's journal has lost: they are decided on once more.
+    ahead: BTreeSet<ActionId>,
 }
 
 /// What an earlier run was rid of.
@@ -64,7 +66,7 @@ impl Outlet {
         let known = |shard: usize| spec.past.get(shard)?.confirmed.get(&config.name).copied();
         let bytes = (0..spec.confirm_in.len()).filter_map(|shard| Some(known(shard)?.bytes)).max();
         spec::check_buffer(config)?;
-        let (sink, written) = spec.edges.open(config, spec.log, bytes)?;
+        let (sink, written) = spec.edges.open(config, spec.log, bytes, spec.synced)?;
         let mut outlet = Self::new(sink, filter, config.format, config.stamps);
         if spec.confirm_in.is_empty() {
             return Ok(outlet);
@@ -92,6 +94,7 @@ impl Outlet {
                 last: (0..spec.confirm_in.len()).map(|s| known(s).map(|k| k.id)).collect(),
                 written: written.into_iter().collect(),
             }),
+            ahead: BTreeSet::new(),
         });
         Ok(outlet)
     }
@@ -109,13 +112,22 @@ impl Outlet {
             }
             return true;
         }
-        past.written.contains(id)
+        past.written.remove(id)
+    }
+
+    /// Whether the file has the action already, though the journal knew nothing of it.
+    #[inline]
+    pub(super) fn is_ahead(&mut self, id: &ActionId) -> bool {
+        let notes = self.notes.as_mut();
+        notes.is_some_and(|notes| !notes.ahead.is_empty() && notes.ahead.remove(id))
     }
 
     /// Nothing comes again any more.
     pub(super) fn end_past(&mut self) {
-        if let Some(notes) = &mut self.notes {
-            notes.past = None;
+        if let Some(notes) = &mut self.notes
+            && let Some(past) = notes.past.take()
+        {
+            notes.ahead = past.written;
         }
     }
 

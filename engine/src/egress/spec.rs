@@ -121,6 +121,8 @@ pub struct EgressSpec {
     pub past: Vec<Past>,
     /// What sinks write to, and the time they go by.
     pub edges: Arc<dyn Edges>,
+    /// What is kept there must outlive a power cut: a file has an action when it is synced.
+    pub synced: bool,
 }
 
 /// An open sink, and which actions an earlier run wrote to it behind a known place.
@@ -131,7 +133,8 @@ pub trait Edges: Debug + Send + Sync {
     /// The clock of a thread.
     fn clock(&self) -> Clock;
 
-    /// Opens a sink, of which an earlier run is known to have written `known` bytes.
+    /// Opens a sink, of which an earlier run is known to have written `known` bytes; a file that is
+    /// `synced` has an action only when it outlives a power cut.
     ///
     /// # Errors
     /// If its file or socket cannot be opened.
@@ -140,6 +143,7 @@ pub trait Edges: Debug + Send + Sync {
         config: &SinkConfig,
         log: Log,
         known: Option<u64>,
+        synced: bool,
     ) -> Result<OpenedSink, EgressError>;
 }
 
@@ -170,6 +174,7 @@ impl Default for EgressSpec {
             confirm_in: Vec::new(),
             past: Vec::new(),
             edges: Arc::new(SystemEdges),
+            synced: false,
         }
     }
 }
@@ -274,6 +279,7 @@ impl Edges for SystemEdges {
         config: &SinkConfig,
         log: Log,
         known: Option<u64>,
+        synced: bool,
     ) -> Result<OpenedSink, EgressError> {
         let failed = |target: String| {
             let name = config.name.clone();
@@ -282,7 +288,8 @@ impl Edges for SystemEdges {
         Ok(match &config.target {
             Target::File(path) => {
                 let target = path.display().to_string();
-                let opened = FileSink::open(config, path, log, known).map_err(failed(target))?;
+                let opened = FileSink::open(config, path, log, known, synced);
+                let opened = opened.map_err(failed(target))?;
                 (Box::new(opened.0), opened.1)
             }
             Target::Tcp(peer) => {

@@ -1,22 +1,25 @@
 //! `corelane journal`: look into journals, check them, compare them.
 //!
-//! Invariant: nothing here writes to a journal. Damage is an error (65) that names segment and
-//! offset; a torn tail is reported and is none; journals that differ are the answer "no" (1).
+//! Invariant: nothing here changes what a journal holds. Damage is an error (65) that names segment
+//! and offset; a torn tail is reported and is none; journals that differ are the answer "no" (1).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
-    Comparison, Difference, Entry, Ignore, JournalError, JournalReader, Kind, Tail, compare,
-    shard_dirs,
+    Comparison, Difference, Entry, Ignore, JournalError, JournalReader, Kind, Retained, Retention,
+    Tail, compare, retain, shard_dirs,
 };
 use crate::egress::{format_record_json, schema_of};
+use crate::recover::DirLock;
+use crate::sys::disk::PlainDisk;
 
 /// What to do with journals.
 #[derive(Subcommand, Debug)]
@@ -27,6 +30,8 @@ pub enum JournalCommand {
     Verify(VerifyArgs),
     /// Say where two journals first differ
     Diff(DiffArgs),
+    /// Compress full segments on disk; whatever reads journals reads them as before
+    Compress(CompressArgs),
 }
 
 /// Arguments of `corelane journal inspect`.
@@ -67,6 +72,13 @@ pub struct DiffArgs {
     exact: bool,
 }
 
+/// Arguments of `corelane journal compress`.
+#[derive(Args, Debug)]
+pub struct CompressArgs {
+    /// The folder of a run that has ended
+    dir: PathBuf,
+}
+
 /// Runs a command.
 ///
 /// # Errors
@@ -76,6 +88,7 @@ pub fn run(command: &JournalCommand, out: &mut impl Write) -> anyhow::Result<()>
         JournalCommand::Inspect(args) => inspect(args, out),
         JournalCommand::Verify(args) => verify(args, out),
         JournalCommand::Diff(args) => diff(args, out),
+        JournalCommand::Compress(args) => compress(args, out),
     }
 }
 
@@ -242,6 +255,22 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
         }
     }
     failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Compresses every full segment.
+///
+/// # Errors
+/// If a run is at work there, or a segment cannot be read or written.
+pub fn compress(args: &CompressArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let _lock = DirLock::take(&args.dir)?;
+    let policy = Retention { compress: true, ..Retention::default() };
+    for dir in shard_dirs(&args.dir)? {
+        let done = retain(&PlainDisk, &dir, 0, &policy, SystemTime::now())?;
+        let Retained { compressed, freed_bytes, .. } = done;
+        let dir = dir.display();
+        writeln!(out, "{dir}: {compressed} segments compressed, {freed_bytes} bytes freed")?;
+    }
+    Ok(())
 }
 
 /// Every shard's summary, and the first damage.

@@ -4,14 +4,20 @@
 //! Invariant: entries are compared in order, kind and bytes, nothing else; sequence numbers differ
 //! where ticks are ignored, and headers differ always.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use corelane_feeds::record::RecordBuf;
 use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::Nanos;
 use zerocopy::IntoBytes;
 
-use super::{Entry, JournalError, JournalReader, Tail};
+use super::mark::{self, MARK_BYTES};
+use super::reader::is_begun;
+use super::{Entry, JournalError, JournalReader, Tail, retain, segments};
+
+/// Bytes that are compared at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What may differ.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -82,6 +88,41 @@ pub fn compare(a: &Path, b: &Path, ignore: Ignore) -> Result<Comparison, Journal
     let [a, b] = sides;
     let tails = [a.entries.tail(), b.entries.tail()];
     Ok(Comparison { equal_entries, ticks: [a.ticks, b.ticks], difference, tails })
+}
+
+/// Where a copy of segments on disk differs from those in memory: number of the segment, and byte.
+/// Of what is in both; what is not written yet on disk is zero there, and differs from nothing.
+///
+/// # Errors
+/// If a segment cannot be read.
+pub fn difference(hot: &Path, durable: &Path) -> Result<Option<(u64, u64)>, JournalError> {
+    let list = |dir: &Path| match segments(dir) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    };
+    let copies: BTreeMap<u64, PathBuf> = list(durable)?.into_iter().collect();
+    for (number, path) in list(hot)? {
+        let Some(copy) = copies.get(&number) else { continue };
+        if !is_begun(&path)? || !is_begun(copy)? {
+            continue;
+        }
+        let read = |path: &Path| retain::read(path).map_err(JournalError::io("read", path));
+        let (ours, mut theirs) = (read(&path)?, read(copy)?);
+        if mark::find(&theirs).is_some() {
+            theirs.truncate(theirs.len() - MARK_BYTES);
+        }
+        let pieces = theirs.chunks(PIECE_BYTES).enumerate();
+        for (at, piece) in pieces.map(|(i, piece)| (i * PIECE_BYTES, piece)) {
+            let same = ours.get(at..at + piece.len()).is_some_and(|own| own == piece);
+            let differs = |(i, &byte): (usize, &u8)| {
+                byte != 0 && ours.get(at + i).copied().unwrap_or(0) != byte
+            };
+            if !same && let Some(i) = piece.iter().enumerate().position(differs) {
+                return Ok(Some((number, (at + i) as u64)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 struct Side {

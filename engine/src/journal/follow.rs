@@ -75,7 +75,7 @@ impl Follower {
             crc: Crc32c::detect(),
             file: None,
             number,
-            piece: Segment { number, words, bytes: 0, salt: 0 },
+            piece: Segment { number, words, ..Segment::default() },
             begins: 0,
             at: 0,
             next_seq: 1,

@@ -4,15 +4,18 @@
 //! lies in a file beside the segments.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use zerocopy::IntoBytes;
 
+use super::copier::create_segment;
 use super::format::{End as EndMarker, HEADER_BYTES, end_words};
 use super::reader::is_begun;
 use super::{End, JournalError, Tail, segment_path, segments};
 use crate::sys::crc::Crc32c;
+use crate::sys::disk::{Disk, PlainDisk};
 use crate::sys::fault::{self, FileOp};
 
 /// Moves what is torn at the end of a journal into a file of its own, and leaves zeros.
@@ -68,6 +71,21 @@ pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// Makes an empty segment behind the last one on disk, in the place of one that was never begun,
+/// however much of its first group a power cut left.
+pub(super) fn begin_next(dir: &Path, segment: u64, bytes: u64) -> Result<(), JournalError> {
+    let (path, new) = (segment_path(dir, segment), dir.join("segment.new"));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(JournalError::io("delete", &new)(error));
+        }
+        _ => {}
+    }
+    create_segment(&PlainDisk, &new, bytes).map_err(JournalError::io("allocate", &new))?;
+    fs::rename(&new, &path).map_err(JournalError::io("name", &path))?;
+    PlainDisk.sync_dir(dir).map_err(JournalError::io("sync", dir))
+}
+
 /// Writes the end marker that a dead writer left out; returns its checksum.
 pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
     let crc = Crc32c::detect();
@@ -78,7 +96,10 @@ pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
     let write = |file: File| {
         fault::before(FileOp::Write, &path)?;
         file.write_all_at(words.as_bytes(), end.at)?;
-        file.sync_data()
+        file.sync_data()?;
+        // It is finished: nothing in it may be torn any more.
+        let bytes = file.metadata()?.len().min(end.header.bytes);
+        file.set_len(bytes)
     };
     let file = OpenOptions::new().write(true).open(&path);
     file.and_then(write).map_err(JournalError::io("end", &path))?;

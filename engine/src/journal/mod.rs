@@ -34,7 +34,8 @@
 //! that outlives the process. Whatever reads a journal either sees what was written or an error
 //! that names segment and offset; only the very last entry may be torn, which [`Tail`] reports.
 //!
-//! Copies of segments on disk are byte for byte the same, so the reader reads both.
+//! Copies of segments on disk ([`Copier`]) are byte for byte the same, so the reader reads both;
+//! one that is not full yet has a block more (see `mark`).
 //!
 //! ```
 //! use corelane::journal::{JournalConfig, JournalReader, JournalWriter, Tail, shard_dir};
@@ -58,22 +59,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelane_feeds::units::Nanos;
 
+use retain::COMPRESSED_SUFFIX;
+
 pub mod cli;
 mod compare;
+mod copier;
+mod durable;
 mod error;
 mod follow;
 pub mod format;
+mod mark;
 mod mend;
+mod notes;
 mod prepare;
+mod progress;
 mod reader;
+mod retain;
 mod segment;
 mod writer;
 
-pub use compare::{Comparison, Difference, Ignore, compare};
+pub use compare::{Comparison, Difference, Ignore, compare, difference};
+pub use copier::Copier;
+pub use durable::{Durability, DurableConfig};
 pub use error::{Damage, JournalError};
 pub use follow::{Followed, Follower};
 pub use format::Kind;
+pub use progress::{DurableCounters, Position, Progress};
 pub use reader::{Behind, End, Entry, EntryRef, JournalReader, Place, Tail};
+pub use retain::{Retained, Retention, retain};
 pub use writer::{JournalCounters, JournalWriter};
 
 /// Default of [`JournalConfig::segment_bytes`].
@@ -124,6 +137,8 @@ pub struct JournalConfig {
     pub created: Nanos,
     /// Without a service thread: the writer makes every segment itself, when it needs it.
     pub stepped: bool,
+    /// How a copy on disk is kept; none if it need not survive a power cut.
+    pub durable: Option<DurableConfig>,
 }
 
 impl JournalConfig {
@@ -143,6 +158,7 @@ impl JournalConfig {
             id: fresh_id(now.as_nanos()),
             created: Nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)),
             stepped: false,
+            durable: None,
         }
     }
 
@@ -216,8 +232,9 @@ pub fn shard_dirs(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
 }
 
 /// What lies beside the segments of a shard: notes of sinks, torn ends, a segment not yet in place,
-/// snapshots.
-const BESIDE: [&str; 4] = ["confirmed", "torn-", "segment.new", "snapshot"];
+/// what the disk was tried with, snapshots.
+const BESIDE: [&str; 6] =
+    ["confirmed", "torn-", "segment.new", "segment.zst.new", "try.new", "snapshot"];
 
 /// Deletes a run's journal: its shard folders with their segments and what the engine keeps beside
 /// them, and nothing else. A directory that does not exist is no error.
@@ -236,7 +253,8 @@ pub fn remove(dir: &Path) -> Result<(), JournalError> {
             let path = entry.map_err(JournalError::io("list", &shard))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
             let is_ours =
-                name.ends_with(SEGMENT_SUFFIX) || BESIDE.iter().any(|b| name.starts_with(b));
+                [SEGMENT_SUFFIX, COMPRESSED_SUFFIX].iter().any(|suffix| name.ends_with(suffix))
+                    || BESIDE.iter().any(|b| name.starts_with(b));
             if is_ours {
                 std::fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
             }
@@ -252,9 +270,10 @@ pub(crate) fn segment_path(shard_dir: &Path, segment: u64) -> PathBuf {
     shard_dir.join(format!("{segment:010}{SEGMENT_SUFFIX}"))
 }
 
-/// The number of the oldest segment in a shard's folder; 0 if there is none.
-pub(crate) fn oldest_segment(shard_dir: &Path) -> Result<u64, JournalError> {
-    Ok(segments(shard_dir)?.first().map_or(0, |(number, _)| *number))
+/// The number of the oldest segment in a shard's folders; 0 if there is none.
+pub(crate) fn oldest_segment(hot: &Path, durable: Option<&Path>) -> Result<u64, JournalError> {
+    let all = reader::segments_of_both(hot, durable)?;
+    Ok(all.first().map_or(0, |(number, _)| *number))
 }
 
 /// The segment files of a shard folder, by number.
@@ -264,11 +283,15 @@ pub(crate) fn segments(shard_dir: &Path) -> Result<Vec<(u64, PathBuf)>, JournalE
     for entry in std::fs::read_dir(shard_dir).map_err(list)? {
         let path = entry.map_err(list)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        if let Some(number) = name.strip_suffix(SEGMENT_SUFFIX).and_then(|n| n.parse().ok()) {
+        let number = name.strip_suffix(SEGMENT_SUFFIX);
+        let number = number.or_else(|| name.strip_suffix(COMPRESSED_SUFFIX));
+        if let Some(number) = number.and_then(|number| number.parse().ok()) {
             found.push((number, path));
         }
     }
     found.sort();
+    // A compressed one beside the plain one that it was made of: a death in between.
+    found.dedup_by_key(|(number, _)| *number);
     Ok(found)
 }
 

@@ -281,7 +281,7 @@ impl Service {
 }
 
 /// A thread inherits the CPU of the hot thread that starts it: undo that.
-fn leave_the_hot_core(cpu: Option<usize>) {
+pub(super) fn leave_the_hot_core(cpu: Option<usize>) {
     if let Some(cpu) = cpu {
         // Checked at the start; if the cpuset shrank since, any CPU serves.
         let _ = affinity::pin(cpu);

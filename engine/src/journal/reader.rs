@@ -8,6 +8,7 @@
 //! What the writer is appending meanwhile may or may not be seen; open the journal again to see it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -19,8 +20,12 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
+use super::mark::{self, MARK_BYTES};
 use super::segment::{Found, Segment};
-use super::{Damage, JournalError, SEGMENT_BYTES_MAX, segments};
+use super::{
+    Damage, JournalConfig, JournalError, SEGMENT_BYTES_MAX, retain, segment_path, segments,
+    shard_dir,
+};
 use crate::sys::crc::Crc32c;
 
 /// One entry, with a copy of its record.
@@ -171,6 +176,19 @@ pub struct End {
     pub tail: Tail,
 }
 
+impl End {
+    /// The folder of the shard in which its last segment lies: on disk only if not in memory.
+    pub(super) fn dir(&self, config: &JournalConfig) -> PathBuf {
+        let hot = shard_dir(&config.dir, config.shard);
+        match &config.durable {
+            Some(durable) if !is_in(&hot, self.header.segment) => {
+                shard_dir(&durable.dir, config.shard)
+            }
+            _ => hot,
+        }
+    }
+}
+
 impl JournalReader {
     /// Opens the journal in a shard's folder, see [`super::shard_dir`]. It begins with the oldest
     /// segment that is there.
@@ -188,6 +206,19 @@ impl JournalReader {
     pub fn open_from(dir: &Path, first: u64) -> Result<Self, JournalError> {
         let mut all = segments(dir)?;
         all.retain(|(number, _)| *number >= first);
+        Self::open_files(dir, all)
+    }
+
+    /// Opens a journal of which a part lies in memory and a part on disk: a segment that is in both
+    /// is read from memory.
+    ///
+    /// # Errors
+    /// As [`JournalReader::open`].
+    pub fn open_both(hot: &Path, durable: Option<&Path>) -> Result<Self, JournalError> {
+        Self::open_files(hot, segments_of_both(hot, durable)?)
+    }
+
+    fn open_files(dir: &Path, all: Vec<(u64, PathBuf)>) -> Result<Self, JournalError> {
         if all.is_empty() {
             return Err(JournalError::NoJournal(dir.to_owned()));
         }
@@ -207,7 +238,7 @@ impl JournalReader {
             files,
             file: 0,
             spare,
-            segment: Segment { number: 0, words: Vec::new(), bytes: 0, salt: 0 },
+            segment: Segment::default(),
             header: None,
             crc: Crc32c::detect(),
             at: 0,
@@ -298,6 +329,11 @@ impl JournalReader {
         let number = *number;
         self.segment.number = number;
         self.segment.bytes = read_words(path, number, &mut self.segment.words)?;
+        self.segment.torn_from = mark::find(&self.segment.words.as_bytes()[..self.segment.bytes]);
+        if self.segment.torn_from.is_some() {
+            self.segment.bytes -= MARK_BYTES;
+            self.segment.words.truncate(self.segment.bytes.div_ceil(WORD_BYTES));
+        }
         let header = SegmentHeader::read_from_prefix(self.segment.words.as_bytes());
         let header = header.map(|(header, _)| header).map_err(|_| Damage::Header);
         let header = header.and_then(|header| {
@@ -457,8 +493,36 @@ fn damaged(segment: u64, offset: usize, why: Damage) -> JournalError {
     JournalError::Damaged { segment, offset: offset as u64, why }
 }
 
+/// Whether a segment that was begun lies in a folder.
+fn is_in(dir: &Path, segment: u64) -> bool {
+    is_begun(&segment_path(dir, segment)).unwrap_or(false)
+}
+
+/// The segments of a shard in memory and on disk, each once: that in memory if it was begun there,
+/// else that on disk if it was begun there.
+pub(super) fn segments_of_both(
+    hot: &Path,
+    durable: Option<&Path>,
+) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+    let list = |dir: &Path| match segments(dir) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    };
+    let Some(durable) = durable else { return segments(hot) };
+    let mut both: BTreeMap<u64, PathBuf> = list(durable)?.into_iter().collect();
+    for (number, path) in list(hot)? {
+        if !both.contains_key(&number) || is_begun(&path)? {
+            both.insert(number, path);
+        }
+    }
+    Ok(both.into_iter().collect())
+}
+
 /// Whether a segment was begun: its magic, the last thing written of a header, is not zero.
 pub(super) fn is_begun(path: &Path) -> Result<bool, JournalError> {
+    if retain::is_compressed(path) {
+        return Ok(true);
+    }
     let mut magic = Vec::with_capacity(8);
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     file.take(8).read_to_end(&mut magic).map_err(JournalError::io("read", path))?;
@@ -467,10 +531,18 @@ pub(super) fn is_begun(path: &Path) -> Result<bool, JournalError> {
 
 /// Reads a whole file into `words` and returns its length in bytes.
 fn read_words(path: &Path, segment: u64, words: &mut Vec<u64>) -> Result<usize, JournalError> {
+    if retain::is_compressed(path) {
+        // One that cannot be read is damaged: all that there was of it was written at once.
+        let bytes = retain::read(path).map_err(|_| damaged(segment, 0, Damage::Header))?;
+        words.clear();
+        words.resize(bytes.len().div_ceil(WORD_BYTES), 0);
+        words.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
+        return Ok(bytes.len());
+    }
     let read = JournalError::io("read", path);
     let mut file = File::open(path).map_err(JournalError::io("open", path))?;
     let length = file.metadata().map_err(&read)?.len();
-    if length > SEGMENT_BYTES_MAX as u64 {
+    if length > (SEGMENT_BYTES_MAX + MARK_BYTES) as u64 {
         return Err(damaged(segment, 0, Damage::Header));
     }
     let length = length as usize;

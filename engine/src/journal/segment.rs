@@ -8,6 +8,7 @@ use super::format::{Kind, WORD_BYTES, Word, prefix};
 use crate::sys::crc::Crc32c;
 
 /// A segment in memory.
+#[derive(Default)]
 pub(super) struct Segment {
     pub(super) number: u64,
     /// The file, its last word filled up with zeros.
@@ -15,6 +16,8 @@ pub(super) struct Segment {
     /// Length of the file.
     pub(super) bytes: usize,
     pub(super) salt: u32,
+    /// Bytes from here on may be torn, as the last group on a disk that lost power; none in memory.
+    pub(super) torn_from: Option<u64>,
 }
 
 /// What stands at a place.
@@ -50,8 +53,12 @@ impl Segment {
         rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
     }
 
-    /// Whether any whole entry of sequence number `seq` or later stands behind `at`.
+    /// Whether any whole entry of sequence number `seq` or later stands behind `at`, which then
+    /// would be damage.
     pub(super) fn is_followed(&self, crc: Crc32c, at: usize, seq: u64) -> bool {
+        if self.torn_from.is_some_and(|from| at as u64 >= from) {
+            return false;
+        }
         (at + WORD_BYTES..self.bytes).step_by(WORD_BYTES).any(|place| {
             let Some(&word) = self.words.get(place / WORD_BYTES) else { return false };
             let seq = Word::new(word).seq_from(seq);

@@ -6,17 +6,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use corelane_feeds::record::Record;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::durable::{Durability, Durable};
 use super::format::{
     END_BYTES, End, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES, end_words,
     prefix, word_low,
 };
 use super::prepare::{Preparer, Taken};
+use super::progress::{DurableCounters, Position, Progress};
 use super::{
     Damage, JournalConfig, JournalError, SEGMENT_BYTES_MIN, mend, reader, segment_path, shard_dir,
 };
@@ -38,6 +41,12 @@ pub struct JournalCounters {
     pub rolls_waited: u64,
     /// Changes of segment where the writer had to make the next one itself.
     pub rolls_inline: u64,
+    /// Sequence number of the last entry.
+    pub last_seq: u64,
+    /// Sequence number of the last entry that is on disk, if a copy is kept there.
+    pub last_durable_seq: Option<u64>,
+    /// What was done for that.
+    pub durable: DurableCounters,
 }
 
 /// The one writer of a shard's journal.
@@ -56,6 +65,7 @@ pub struct JournalWriter {
     counters: JournalCounters,
     dir: PathBuf,
     preparer: Preparer,
+    durable: Option<Durable>,
 }
 
 impl JournalWriter {
@@ -63,13 +73,20 @@ impl JournalWriter {
     /// thread that prepares the others. Takes some milliseconds for a default segment.
     ///
     /// # Errors
-    /// If the settings are impossible, the folder holds a journal, or there is no room.
+    /// If the settings are impossible, a folder holds a journal, or there is no room.
     pub fn create(config: &JournalConfig) -> Result<Self, JournalError> {
         config.check()?;
         let dir = shard_dir(&config.dir, config.shard);
         fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
         if !mend::remove_unbegun(&dir)? {
             return Err(JournalError::Exists(dir));
+        }
+        if let Some(durable) = &config.durable {
+            let dir = shard_dir(&durable.dir, config.shard);
+            fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
+            if !mend::remove_unbegun(&dir)? {
+                return Err(JournalError::Exists(dir));
+            }
         }
         let header = SegmentHeader {
             magic: MAGIC,
@@ -88,11 +105,12 @@ impl JournalWriter {
             pad: 0,
         };
         let (preparer, map) = Preparer::start(config, dir.clone(), header.segment)?;
-        Ok(Self::begin(config, dir, header, preparer, map))
+        Self::begin(config, dir, header, preparer, map).made_durable(config, 0)
     }
 
     /// Goes on with a journal that was read to its end, in a segment of its own. What was torn off
-    /// its end is put into a file `torn-SEGMENT-OFFSET` beside the segments first.
+    /// its end is put into a file `torn-SEGMENT-OFFSET` beside the segments first. If a copy is
+    /// kept on disk, all that was read is there before this returns.
     ///
     /// # Errors
     /// If the settings are impossible, the journal is another shard's, or there is no room.
@@ -103,16 +121,23 @@ impl JournalWriter {
             let (segment, offset) = (end.header.segment, 0);
             return Err(JournalError::Damaged { segment, offset, why: Damage::Foreign });
         }
-        mend::cut_torn(&dir, end.tail)?;
+        fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
+        // Memory is lost by a power cut: the journal then ends on disk.
+        let ends_in = end.dir(config);
+        let is_on_disk = ends_in != dir;
+        mend::cut_torn(&ends_in, end.tail)?;
         let segment = end.header.segment;
         let next = segment + 1;
         mend::remove_behind(&dir, next)?;
+        if is_on_disk {
+            mend::begin_next(&ends_in, next, config.segment_bytes as u64)?;
+        }
         // The next segment before the end that names it: a death in between leaves one that was
         // never begun.
         let (preparer, map) = Preparer::start(config, dir.clone(), next)?;
         let (previous_end, previous_crc) = match end.marker {
             Some(marker) => marker,
-            None => (end.at, mend::put_end(&dir, end)?),
+            None => (end.at, mend::put_end(&ends_in, end)?),
         };
         let header = SegmentHeader {
             segment: next,
@@ -121,7 +146,25 @@ impl JournalWriter {
             previous_crc,
             ..end.header
         };
-        Ok(Self::begin(config, dir, header, preparer, map))
+        let writer = Self::begin(config, dir, header, preparer, map);
+        writer.made_durable(config, if is_on_disk { end.next_seq - 1 } else { 0 })
+    }
+
+    /// Keeps a copy on disk, if the settings say so; entry `durable_seq` is there.
+    fn made_durable(
+        mut self,
+        config: &JournalConfig,
+        durable_seq: u64,
+    ) -> Result<Self, JournalError> {
+        if let Some(settings) = &config.durable {
+            let durable = Durable::start(config, settings, durable_seq)?;
+            self.durable = Some(durable);
+            self.publish();
+            if let Some(durable) = &self.durable {
+                durable.await_seq(self.last_seq())?;
+            }
+        }
+        Ok(self)
     }
 
     /// Begins the segment that `header` says.
@@ -149,9 +192,45 @@ impl JournalWriter {
             counters: JournalCounters::default(),
             dir,
             preparer,
+            durable: None,
         };
         writer.begin_segment();
         writer
+    }
+
+    /// Where the next entry goes.
+    #[must_use]
+    pub fn place(&self) -> Position {
+        Position { segment: self.header.segment, offset: self.at as u64 }
+    }
+
+    /// Says how far it has come to the thread that makes that durable. One store; nothing if there
+    /// is no such thread.
+    #[inline]
+    pub fn publish(&self) {
+        if let Some(durable) = &self.durable {
+            durable.progress().publish(self.place());
+        }
+    }
+
+    /// What tells how far the journal is durable, if actions must wait for that.
+    #[must_use]
+    pub fn gate(&self) -> Option<Arc<Progress>> {
+        let durable = self.durable.as_ref()?;
+        (durable.durability() == Durability::Sync).then(|| Arc::clone(durable.progress()))
+    }
+
+    /// Why nothing more becomes durable, told once; none as long as it does.
+    #[inline]
+    pub fn take_failure(&self) -> Option<JournalError> {
+        let progress = self.durable.as_ref()?.progress();
+        progress.has_failed().then(|| progress.take_failure().unwrap_or(JournalError::Stopped))
+    }
+
+    /// How the copy on disk is written, if there is one.
+    #[must_use]
+    pub fn durable_how(&self) -> Option<String> {
+        self.durable.as_ref().map(|durable| durable.how().to_owned())
     }
 
     /// Appends a record, as an action if its stream is one and as an input if not, and returns its
@@ -215,6 +294,7 @@ impl JournalWriter {
         let full = std::mem::replace(&mut self.map, map);
         self.preparer.retire(full);
         self.begin_segment();
+        self.publish();
         Ok(())
     }
 
@@ -247,6 +327,9 @@ impl JournalWriter {
         JournalCounters {
             entries: self.next_seq - self.first_seq,
             bytes: self.counters.bytes + here,
+            last_seq: self.last_seq(),
+            last_durable_seq: self.durable.as_ref().map(|d| d.progress().last_durable_seq()),
+            durable: self.durable.as_ref().map(|d| d.progress().counters()).unwrap_or_default(),
             ..self.counters
         }
     }
@@ -257,15 +340,36 @@ impl JournalWriter {
         self.next_seq - 1
     }
 
-    /// Marks the journal as closed, writes it back if it lies on a disk, gives back the room that
-    /// was prepared in vain, and returns the final counts.
+    /// Marks the journal as closed, waits until the copy on disk is, too, writes it back if it lies
+    /// on a disk itself, gives back room that was prepared in vain, and returns the final counts.
     ///
     /// # Errors
     /// What the system reports; the entries are in the page cache nevertheless.
-    pub fn close(mut self) -> Result<JournalCounters, JournalError> {
-        let counters = self.counters();
+    pub fn close(self) -> Result<JournalCounters, JournalError> {
+        self.close_telling(|_| {})
+    }
+
+    /// Closes the journal; `tell` learns the place behind the end before the file is cut there.
+    ///
+    /// # Errors
+    /// As [`JournalWriter::close`].
+    pub(super) fn close_telling(
+        mut self,
+        tell: impl FnOnce(Position),
+    ) -> Result<JournalCounters, JournalError> {
         self.put_end(End::CLOSED);
         let used = (self.at + END_BYTES).next_multiple_of(SEGMENT_BYTES_MIN);
+        let mut counters = self.counters();
+        let end = Position { segment: self.header.segment, offset: (self.at + END_BYTES) as u64 };
+        tell(end);
+        let is_durable = self.durable.take().map_or(Ok(()), |durable| {
+            durable.progress().publish(end);
+            let progress = Arc::clone(durable.progress());
+            let finished = durable.finish();
+            counters.last_durable_seq = Some(progress.last_durable_seq());
+            counters.durable = progress.counters();
+            finished
+        });
         let path = segment_path(&self.dir, self.header.segment);
         let Self { map, preparer, dir, .. } = self;
         drop(preparer);
@@ -275,7 +379,7 @@ impl JournalWriter {
         file.set_len(used as u64).map_err(JournalError::io("cut", &path))?;
         file.sync_all().map_err(JournalError::io("sync", &path))?;
         File::open(&dir).and_then(|dir| dir.sync_all()).map_err(JournalError::io("sync", &dir))?;
-        Ok(counters)
+        is_durable.map(|()| counters)
     }
 
     /// Whether the next segment is ready, so that going on there costs no more than a microsecond.

@@ -12,6 +12,7 @@
 
 use std::path::Path;
 
+use super::ShardFolders;
 use super::case::{From, Newest, Written};
 use crate::journal::{self, JournalError, JournalReader, Tail};
 use crate::snapshot::{self, Replica, ReplicaStart, Snapshot, Unfit};
@@ -31,10 +32,15 @@ pub(super) struct Beginning {
     pub(super) detail: Option<String>,
 }
 
-/// Looks for the beginning of a shard whose folder is `dir`; `start` is what decided, if that is
-/// known.
-pub(super) fn find(dir: &Path, start: Option<&ReplicaStart<'_>>) -> anyhow::Result<Beginning> {
+/// Looks for the beginning of a shard in its folders; `start` is what decided, if that is known.
+pub(super) fn find(
+    folders: &ShardFolders,
+    start: Option<&ReplicaStart<'_>>,
+) -> anyhow::Result<Beginning> {
+    let dir = folders.hot.as_path();
     let snapshots = match snapshot::list(dir) {
+        // A journal with a copy on disk has none: those that are left are of another time.
+        _ if folders.durable.is_some() => Vec::new(),
         Err(error) if error.is_not_found() => Vec::new(),
         listed => listed?,
     };
@@ -76,7 +82,7 @@ pub(super) fn find(dir: &Path, start: Option<&ReplicaStart<'_>>) -> anyhow::Resu
             }
         }
     }
-    beginning.find_first(dir)?;
+    beginning.find_first(folders)?;
     if beginning.from == From::Beginning
         && let Some(start) = start
     {
@@ -87,14 +93,14 @@ pub(super) fn find(dir: &Path, start: Option<&ReplicaStart<'_>>) -> anyhow::Resu
 
 impl Beginning {
     /// Begins at the journal's first entry, if it is there.
-    fn find_first(&mut self, dir: &Path) -> anyhow::Result<()> {
+    fn find_first(&mut self, folders: &ShardFolders) -> anyhow::Result<()> {
         self.from = From::Beginning;
-        let reader = match JournalReader::open(dir) {
+        let reader = match folders.open() {
             Err(JournalError::NoJournal(_)) => None,
             Err(error) if error.is_not_found() => None,
             Err(error) => {
                 // Of which segment does not matter: the first that is there cannot be read.
-                let oldest = journal::oldest_segment(dir)?;
+                let oldest = folders.oldest_segment()?;
                 self.from = if oldest == 0 { From::Beginning } else { From::Nowhere };
                 return self.fail(error);
             }

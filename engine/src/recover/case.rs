@@ -6,6 +6,7 @@
 //! | of another version of the layout | | | refused |
 //! | a segment is missing | | | refused |
 //! | damaged before its end, or another's segment | | | refused |
+//! | whole, but its copy on disk says otherwise | | | refused |
 //! | whole | cannot be read | | refused |
 //! | whole | decides otherwise | | refused |
 //! | whole, its beginning is gone | same or other rules | none fits, or is older | refused |
@@ -18,6 +19,9 @@
 //!
 //! The journal is looked at from the snapshot on that is gone on from: what lies before it may be
 //! damaged or gone.
+//!
+//! The journal is what lies in memory and, of segments that are not there, the copy on disk: after
+//! a power cut all of it. The copy may be behind, which is no difference.
 //!
 //! Invariant: [`Case::of`] finds exactly one for any findings; it panics if the table does not.
 
@@ -124,11 +128,22 @@ pub enum From {
     Nowhere,
 }
 
+/// How the copy on disk compares with what lies in memory.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Copies {
+    /// There is no copy, or only a copy, or what it has is in memory, too.
+    Agree,
+    /// It has other bytes.
+    Differ,
+}
+
 /// What was found.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Findings {
     /// In the segments.
     pub written: Written,
+    /// In the copy of them; of no matter unless they are whole.
+    pub copies: Copies,
     /// In the configuration; of no matter unless the segments are whole.
     pub configured: Configured,
     /// Of the newest snapshot.
@@ -172,11 +187,13 @@ pub enum Case {
     SnapshotOtherConfiguration,
     /// The newest snapshot is of another journal.
     SnapshotOtherJournal,
+    /// What lies in memory and what is on disk differ.
+    CopiesDiffer,
 }
 
 type Matches = fn(&Findings) -> bool;
 
-const TABLE: [(Case, Matches); 16] = [
+const TABLE: [(Case, Matches); 17] = [
     (Case::Nothing, |found| found.written == Written::Nothing),
     (Case::Closed, |found| is(found, Written::Closed)),
     (Case::Open, |found| is(found, Written::Open)),
@@ -195,6 +212,7 @@ const TABLE: [(Case, Matches); 16] = [
     (Case::SnapshotOtherVersion, |found| despite(found, Newest::OtherVersion)),
     (Case::SnapshotOtherConfiguration, |found| despite(found, Newest::OtherConfiguration)),
     (Case::SnapshotOtherJournal, |found| despite(found, Newest::OtherJournal)),
+    (Case::CopiesDiffer, |found| found.written.is_whole() && found.copies == Copies::Differ),
 ];
 
 fn is(found: &Findings, written: Written) -> bool {
@@ -203,7 +221,8 @@ fn is(found: &Findings, written: Written) -> bool {
 }
 
 fn is_whole(found: &Findings, configured: Configured) -> bool {
-    found.written.is_whole() && found.configured == configured
+    let agree = found.copies == Copies::Agree;
+    found.written.is_whole() && agree && found.configured == configured
 }
 
 /// There is nothing to begin from. Where entries behind the newest snapshot are gone, so is the
@@ -285,6 +304,7 @@ impl Case {
             Self::SnapshotOtherVersion => "other version's snapshot",
             Self::SnapshotOtherConfiguration => "other configuration's snapshot",
             Self::SnapshotOtherJournal => "other journal's snapshot",
+            Self::CopiesDiffer => "copies differ",
         }
     }
 
@@ -310,6 +330,7 @@ impl Case {
                 "whole, but its newest snapshot is another configuration's"
             }
             Self::SnapshotOtherJournal => "whole, but its newest snapshot is another journal's",
+            Self::CopiesDiffer => "whole, but its copy in `durable_dir` says otherwise",
         }
     }
 
@@ -335,6 +356,11 @@ impl Case {
             Self::Damaged => {
                 "put the segment back from a copy, or begin anew with `start = \"fresh\"` in \
                  [journal]; `corelane journal inspect` shows what lies before the damage"
+            }
+            Self::CopiesDiffer => {
+                "if the machine has not lost power, what is in memory is right: move that segment \
+                 of the copy away, and it is written anew; to go on from the copy alone, move \
+                 `dir` away"
             }
             Self::OtherVersion => {
                 "use the version of the program that wrote it, or begin anew with \
@@ -392,8 +418,11 @@ mod tests {
         let written = WRITTEN.into_iter().flat_map(|written| CONFIGURED.map(|c| (written, c)));
         let all = written.flat_map(|(w, c)| NEWEST.map(|newest| (w, c, newest)));
         let all = all.flat_map(|(w, c, newest)| FROM.map(|from| (w, c, newest, from)));
-        all.map(|(written, configured, newest, from)| Findings {
+        let copies = [Copies::Agree, Copies::Differ];
+        let all = all.flat_map(move |found| copies.map(|copies| (found, copies)));
+        all.map(|((written, configured, newest, from), copies)| Findings {
             written,
+            copies,
             configured,
             newest,
             from,
@@ -403,6 +432,7 @@ mod tests {
     #[test]
     fn nothing_is_gone_on_with_that_is_not_whole_or_known() {
         for found in all().filter(|found| Case::of(found).goes_on()) {
+            assert!(found.copies == Copies::Agree, "{found:?}");
             assert!(found.written.is_whole() && found.from != From::Nowhere, "{found:?}");
             assert!(matches!(found.configured, Configured::Same | Configured::OtherRules));
         }

@@ -16,11 +16,12 @@
 mod begin;
 pub mod case;
 mod feeds;
+mod folders;
 mod lock;
 mod shard;
 mod unconfirmed;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ use corelane_strategies::registry::Registry;
 
 use crate::cli::exit::Failure;
 use crate::config::Config;
-use crate::journal::{JournalError, Tail, shard_dir, shard_dirs};
+use crate::journal::{JournalError, Tail};
 use crate::report::RecoveredReport;
 use crate::rerun::decided;
 use crate::run::plan;
@@ -37,8 +38,9 @@ use crate::snapshot::ReplicaStart;
 
 use begin::Beginning;
 pub use case::Case;
-use case::{Configured, Findings, From, Newest, Written};
+use case::{Configured, Copies, Findings, From, Newest, Written};
 pub use feeds::{FeedLeft, SeenFeeds};
+pub use folders::{ShardFolders, restore_decided};
 pub use lock::DirLock;
 pub use shard::ShardLeft;
 pub use unconfirmed::Unconfirmed;
@@ -137,9 +139,9 @@ fn refusal(dir: &Path, case: Case, detail: Option<&str>) -> anyhow::Error {
 fn decide(config: &Config, shards: &mut [Shard]) -> anyhow::Result<Vec<ShardLeft>> {
     let sinks: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
     let decided = thread::scope(|scope| {
-        let threads = shards.iter_mut().map(|(dir, shard)| {
+        let threads = shards.iter_mut().map(|(folders, shard)| {
             let sinks = &sinks;
-            scope.spawn(move || decide_one(dir, shard, sinks))
+            scope.spawn(move || decide_one(folders, shard, sinks))
         });
         let threads: Vec<_> = threads.collect();
         let join = |thread: ScopedJoinHandle<'_, _>| {
@@ -152,7 +154,7 @@ fn decide(config: &Config, shards: &mut [Shard]) -> anyhow::Result<Vec<ShardLeft
 
 /// The same for one; none if there is nothing to begin from, or the journal cannot be read on.
 fn decide_one(
-    dir: &Path,
+    folders: &ShardFolders,
     shard: &mut Beginning,
     sinks: &[String],
 ) -> anyhow::Result<Option<ShardLeft>> {
@@ -161,14 +163,14 @@ fn decide_one(
         return Ok(None);
     };
     let entries = shard.entries.as_deref_mut();
-    match shard::recover(dir, replica, shard.snapshot.take(), entries, sinks) {
+    match shard::recover(folders, replica, shard.snapshot.take(), entries, sinks) {
         Ok(left) => {
             shard.end();
             Ok(Some(left))
         }
         Err(error) => match error.downcast::<JournalError>() {
             Ok(error) => shard.fail(error).map(|()| None),
-            Err(error) => Err(error.context(format!("recovering {}", dir.display()))),
+            Err(error) => Err(error.context(format!("recovering {}", folders.hot.display()))),
         },
     }
 }
@@ -186,8 +188,8 @@ fn check_reload(ran: &Config, config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// A shard's folder, and what it begins from.
-type Shard = (PathBuf, Beginning);
+/// A shard's folders, and what it begins from.
+type Shard = (ShardFolders, Beginning);
 
 /// What was found, before anything is decided.
 struct Look {
@@ -197,6 +199,7 @@ struct Look {
     /// The configuration that the journal began with, if it can be gone on from.
     then: Option<Config>,
     shards: Vec<Shard>,
+    copies: Copies,
 }
 
 impl Look {
@@ -217,6 +220,7 @@ fn findings(look: &Look) -> Findings {
     let written = shards().filter(counts).map(|shard| shard.written).max();
     Findings {
         written: written.unwrap_or(Written::Nothing),
+        copies: look.copies,
         configured: look.configured,
         newest: shards().map(|shard| shard.newest).max().unwrap_or(Newest::None),
         from: shards().map(|shard| shard.from).max().unwrap_or(From::Beginning),
@@ -224,16 +228,19 @@ fn findings(look: &Look) -> Findings {
 }
 
 fn look(config: &Config, registry: &Registry) -> anyhow::Result<Look> {
-    let dir = &config.journal.dir;
-    let mut look =
-        Look { configured: Configured::Same, detail: None, then: None, shards: Vec::new() };
-    let mut dirs = match shard_dirs(dir) {
-        Ok(dirs) => dirs,
-        Err(JournalError::NoJournal(_)) => return Ok(look),
-        Err(error) if error.is_not_found() => return Ok(look),
-        Err(error) => return Err(error.into()),
+    let mut look = Look {
+        configured: Configured::Same,
+        detail: None,
+        then: None,
+        shards: Vec::new(),
+        copies: Copies::Agree,
     };
-    match decided::load(dir, registry) {
+    let mut numbers = folders::shards(&config.journal)?;
+    if numbers.is_empty() {
+        return Ok(look);
+    }
+    let run = folders::decided_dir(&config.journal);
+    match decided::load(run, registry) {
         Err(error) => {
             look.configured = Configured::Unreadable;
             look.detail = Some(format!("{error:#}"));
@@ -248,18 +255,23 @@ fn look(config: &Config, registry: &Registry) -> anyhow::Result<Look> {
                     look.configured = Configured::OtherRules;
                 }
                 // One that died before it had made them all.
-                dirs = (0..then.engine.shards).map(|n| shard_dir(dir, n as u16)).collect();
+                numbers = (0..then.engine.shards).collect();
                 look.then = Some(then);
             }
         }
     }
-    for (shard, folder) in dirs.into_iter().enumerate() {
+    for shard in numbers {
+        let folders = ShardFolders::of(&config.journal, shard);
         let then = look.then.as_ref();
         let start =
-            then.map(|config| ReplicaStart { run: dir, config, registry, shard, resident: true });
-        let found = begin::find(&folder, start.as_ref());
-        let found = found.with_context(|| format!("journal {}", folder.display()))?;
-        look.shards.push((folder, found));
+            then.map(|config| ReplicaStart { run, config, registry, shard, resident: true });
+        let context = || format!("journal {}", folders.hot.display());
+        let found = begin::find(&folders, start.as_ref()).with_context(context)?;
+        if let Some(differs) = folders.difference().with_context(context)? {
+            look.copies = Copies::Differ;
+            look.detail = Some(format!("shard {shard}, {differs}"));
+        }
+        look.shards.push((folders, found));
     }
     Ok(look)
 }

@@ -2,14 +2,12 @@
 //!
 //! Invariant: what comes out was compared with what is in the journal: see [`Replica`].
 
-use std::path::Path;
-
 use corelane_feeds::record::RecordBuf;
 use corelane_feeds::units::Nanos;
 use corelane_strategies::chain::Chain;
 
-use super::FeedLeft;
 use super::unconfirmed::{Notes, Unconfirmed};
+use super::{FeedLeft, ShardFolders};
 use crate::config::Config;
 use crate::journal::{End, EntryRef, JournalReader, Kind};
 use crate::snapshot::{Replica, Snapshot};
@@ -42,15 +40,15 @@ pub struct ShardLeft {
     pub(super) config: Config,
 }
 
-/// Decides over the rest of a shard's journal, which `entries` read; `dir` is the shard's folder.
+/// Decides over the rest of a shard's journal, which `entries` read; `folders` are the shard's.
 pub(super) fn recover(
-    dir: &Path,
+    folders: &ShardFolders,
     mut replica: Replica,
     snapshot: Option<Snapshot>,
     mut entries: Option<&mut JournalReader>,
     sinks: &[String],
 ) -> anyhow::Result<ShardLeft> {
-    let mut notes = Notes::read(dir, sinks)?;
+    let mut notes = Notes::read(folders, sinks)?;
     if let Some(snapshot) = &snapshot {
         notes.begin_behind(snapshot.header.place(), replica.last_action());
     }
@@ -64,7 +62,7 @@ pub(super) fn recover(
         }
     }
     if snapshot.is_some() && !notes.are_met() {
-        notes = earlier_notes(dir, sinks)?;
+        notes = earlier_notes(folders, sinks)?;
     }
     let (watermark, feeds) = (replica.watermark, std::mem::take(&mut replica.feeds));
     let (records, actions) = (replica.records - begun.0, replica.actions - begun.1);
@@ -88,9 +86,9 @@ pub(super) fn recover(
 }
 
 /// A sink noted what lies before the snapshot: looks for it in all that is there.
-fn earlier_notes(dir: &Path, sinks: &[String]) -> anyhow::Result<Notes> {
-    let mut notes = Notes::read(dir, sinks)?;
-    let mut entries = JournalReader::open(dir)?;
+fn earlier_notes(folders: &ShardFolders, sinks: &[String]) -> anyhow::Result<Notes> {
+    let mut notes = Notes::read(folders, sinks)?;
+    let mut entries = folders.open()?;
     while let Some(EntryRef { kind, record, .. }) = entries.read()? {
         if kind == Kind::Action {
             notes.pass(record);

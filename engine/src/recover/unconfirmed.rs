@@ -12,12 +12,12 @@
 //! the journal does not bear out counts as none: rather twice under one id than never.
 
 use std::io;
-use std::path::Path;
 
 use anyhow::Context;
 use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf};
 use corelane_strategies::action::ActionId;
 
+use super::ShardFolders;
 use crate::egress::Past;
 use crate::egress::confirm::{self, Confirmed};
 use crate::journal::{Behind, JournalReader, Kind, Place};
@@ -60,15 +60,16 @@ pub struct Unconfirmed {
 }
 
 impl Notes {
-    /// Reads what sinks noted in the folder of a shard.
-    pub(super) fn read(dir: &Path, sinks: &[String]) -> anyhow::Result<Self> {
+    /// Reads what sinks noted in the folders of a shard.
+    pub(super) fn read(folders: &ShardFolders, sinks: &[String]) -> anyhow::Result<Self> {
         let note = |sink: &String| {
-            let noted = confirm::read(&confirm::path(dir, sink))?;
+            let noted = confirm::read(&folders.note(sink))?;
             let (confirmed, is_new) = (noted.flatten(), noted.is_none());
             Ok(Note { sink: sink.to_owned(), confirmed, is_new, before: None })
         };
         let sinks = sinks.iter().map(note).collect::<io::Result<_>>();
-        let sinks = sinks.with_context(|| format!("notes of sinks in {}", dir.display()))?;
+        let sinks =
+            sinks.with_context(|| format!("notes of sinks in {}", folders.hot.display()))?;
         Ok(Self { sinks, origin: Origin::default(), actions: 0, last: None })
     }
 
@@ -127,7 +128,12 @@ impl Unconfirmed {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn send_again(&self, dir: &Path, mut send: impl FnMut(&Record)) -> anyhow::Result<()> {
+    pub fn send_again(
+        &self,
+        folders: &ShardFolders,
+        mut send: impl FnMut(&Record),
+    ) -> anyhow::Result<()> {
+        let dir = folders.hot.as_path();
         if self.past.again == 0 {
             return Ok(());
         }
@@ -146,7 +152,7 @@ impl Unconfirmed {
             send(action);
         }
         let mut entries = match &self.origin.place {
-            None => Box::new(JournalReader::open(dir)?),
+            None => Box::new(folders.open()?),
             Some(place) => match JournalReader::open_behind(dir, place)? {
                 Behind::Entries(entries) => entries,
                 _ => anyhow::bail!("journal {} is not what it was", dir.display()),
@@ -202,7 +208,8 @@ mod tests {
             };
             Confirmations::create(&confirm::path(dir.path(), name), known).unwrap();
         }
-        let mut notes = Notes::read(dir.path(), &names).unwrap();
+        let folders = ShardFolders { hot: dir.path().to_owned(), durable: None };
+        let mut notes = Notes::read(&folders, &names).unwrap();
         (1..=actions).for_each(|seq| notes.pass(action(seq).as_record()));
         let found = notes.finish();
         let known = names.iter().map(|name| Some(found.past.confirmed.get(name)?.id.seq.0));

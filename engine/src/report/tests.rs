@@ -68,6 +68,10 @@ fn report() -> RunReport {
         }],
         journals: vec![JournalReport {
             dir: "/dev/shm/demo/0".into(),
+            durability: "sync",
+            durable_by: Some("pwrite and fdatasync".into()),
+            last_seq: 35_014,
+            last_durable_seq: Some(35_000),
             counters: counts(&[("entries", 35_014)]),
         }],
         sinks: vec![SinkStats {
@@ -99,6 +103,8 @@ fn the_text_says_what_was_lost_and_why_the_backend() {
         "strategy layering (layering, rule 2): 12 actions\n  episodes 12\n",
         "sink file (actions.jsonl): 11 of 12 actions sent\n  dropped 1\n",
         "  last error: cannot write: No space left on device\n",
+        "journal /dev/shm/demo/0, durability sync\n",
+        "  durable up to entry 35,000 of 35,014, by pwrite and fdatasync\n",
         "latency log: latency.hlog\n",
     ];
     for part in expected {

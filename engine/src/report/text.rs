@@ -119,7 +119,11 @@ impl RunReport {
             writeln!(f, "rule files changed: taken {taken} times, refused {refused} times")?;
         }
         for journal in &self.journals {
-            writeln!(f, "journal {}", journal.dir)?;
+            writeln!(f, "journal {}, durability {}", journal.dir, journal.durability)?;
+            if let (Some(seq), Some(by)) = (journal.last_durable_seq, &journal.durable_by) {
+                let (seq, last) = (grouped(seq), grouped(journal.last_seq));
+                writeln!(f, "  durable up to entry {seq} of {last}, by {by}")?;
+            }
             write_counts(&journal.counters, f)?;
         }
         for snapshots in &self.snapshots {

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, RulesSection};
 use crate::sys::fault::{self, FileOp};
 
-const CONFIG: &str = "config.toml";
+/// The configuration.
+pub const CONFIG: &str = "config.toml";
 const RULES: &str = "rules.toml";
 
 /// The rule files of one set.
@@ -51,15 +52,17 @@ pub fn is_decided(name: &str) -> bool {
     name == CONFIG || name == RULES || name.starts_with("rules-") && name.ends_with(".toml")
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file so that it is there whole or not at all, after a power cut too.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let written = || -> io::Result<()> {
         fault::before(FileOp::Write, &new)?;
         let mut file = fs::File::create(&new)?;
         file.write_all(text.as_bytes())?;
+        file.sync_all()?;
         fault::before(FileOp::Rename, path)?;
-        fs::rename(&new, path)
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
     };
     written().with_context(|| format!("cannot write {}", path.display()))
 }

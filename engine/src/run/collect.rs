@@ -10,7 +10,7 @@ use super::intake::FeedEnd;
 use super::service::PATIENCE;
 use super::setup::Out;
 use super::threads::ReactorEnd;
-use crate::config::Config;
+use crate::config::{Config, Keyword};
 use crate::journal::{JournalCounters, shard_dir};
 use crate::latency::RuleTimes;
 use crate::report::{
@@ -53,6 +53,9 @@ impl Outcome {
         let mut own = Counts::from_iter([
             ("actions_held", counters.actions_held),
             ("actions_dropped", counters.actions_dropped),
+            ("actions_gated", counters.actions_gated),
+            ("gate_waits", counters.gate_waits),
+            ("actions_undurable", counters.actions_undurable),
             ("refused", counters.refused),
             ("repeated", counters.repeated),
         ]);
@@ -78,8 +81,14 @@ impl Outcome {
         self.add_rules(&mut ended.chain);
         if let Some(journal) = ended.journal {
             let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
-            let counters = journal_counts(&journal);
-            self.report.journals.push(JournalReport { dir, counters });
+            self.report.journals.push(JournalReport {
+                dir,
+                durability: config.journal.durability.word(),
+                durable_by: ended.durable_how,
+                last_seq: journal.last_seq,
+                last_durable_seq: journal.last_durable_seq,
+                counters: journal_counts(&journal),
+            });
         }
         if let Some(egress) = ended.out.here {
             self.report.add_egress(egress.finish(PATIENCE));
@@ -180,12 +189,22 @@ fn stage_counts(chain: &Chain) -> Vec<(String, Counts)> {
 }
 
 fn journal_counts(counters: &JournalCounters) -> Counts {
-    let JournalCounters { entries, bytes, segments, rolls_waited, rolls_inline } = *counters;
-    Counts::from_iter([
+    let JournalCounters { entries, bytes, segments, rolls_waited, rolls_inline, .. } = *counters;
+    let own = [
         ("entries", entries),
         ("bytes", bytes),
         ("segments", segments),
         ("rolls_waited", rolls_waited),
         ("rolls_inline", rolls_inline),
-    ])
+    ];
+    let durable = counters.durable;
+    let of_copy = [
+        ("durable_groups", durable.groups),
+        ("durable_entries", durable.entries),
+        ("durable_bytes", durable.bytes),
+        ("durable_segments", durable.segments),
+        ("released_segments", durable.released),
+    ];
+    let has_copy = counters.last_durable_seq.is_some();
+    own.into_iter().chain(of_copy.into_iter().filter(|_| has_copy)).collect()
 }

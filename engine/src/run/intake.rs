@@ -25,6 +25,10 @@ pub(super) trait Downstream: RecordSink {
     fn idle(&mut self);
     /// Whether it cannot go on: the run must end.
     fn has_failed(&self) -> bool;
+    /// Whether it has something to do soon though nothing comes in.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 impl<O: ActionOut + Poll> Downstream for Shard<O> {
@@ -45,6 +49,11 @@ impl<O: ActionOut + Poll> Downstream for Shard<O> {
 
     fn has_failed(&self) -> bool {
         self.failure().is_some()
+    }
+
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.awaits_disk()
     }
 }
 

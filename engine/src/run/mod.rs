@@ -11,6 +11,7 @@
 mod any_feed;
 mod collect;
 mod intake;
+mod journal;
 mod notify;
 mod past;
 pub mod plan;

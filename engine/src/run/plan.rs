@@ -6,7 +6,7 @@ use std::env;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use corelane_feeds::feed::{Feed, FeedConfig, Protocol};
@@ -28,7 +28,7 @@ use crate::config::{
     StrategySection, TextSection, Topology,
 };
 use crate::egress::{EgressSpec, Format, SinkConfig, Target};
-use crate::journal::{JournalConfig, shard_dir};
+use crate::journal::{DurableConfig, JournalConfig, shard_dir};
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
 use crate::recover::{SeenFeeds, ShardLeft};
 
@@ -238,6 +238,7 @@ pub(super) fn egress_spec(
         later: Arc::clone(names),
         declared: config.rule_set.declared().to_vec(),
         ordered: shards.len() > 1 && !live,
+        synced: config.journal.copy_dir().is_some(),
         live,
         ..EgressSpec::default()
     }
@@ -257,6 +258,13 @@ pub(super) fn journal_config(config: &Config, dir: &Path, shard: usize) -> Journ
         segment_bytes: usize::try_from(config.journal.segment_bytes).unwrap_or(usize::MAX),
         service_cpu: config.engine.service_core,
         config_hash: decision_hash(config),
+        durable: config.journal.copy_dir().map(|dir| DurableConfig {
+            durability: config.journal.durability,
+            dir: dir.to_owned(),
+            interval: Duration::from_nanos(config.journal.interval_ns),
+            group_bytes: usize::try_from(config.journal.group_bytes).unwrap_or(usize::MAX),
+            hot_segments: config.journal.hot_segments,
+        }),
         ..JournalConfig::new(dir)
     }
 }

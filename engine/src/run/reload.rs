@@ -185,6 +185,9 @@ impl RuleWatch {
         if next.journal.enabled {
             decided::save_rules(&next.journal.dir, &next)?;
         }
+        if let Some(copy) = next.journal.copy_dir() {
+            decided::save_rules(copy, &next)?;
+        }
         self.reloads += 1;
         if let Ok(mut names) = self.names.write() {
             names.truncate(self.config.strategies.len());

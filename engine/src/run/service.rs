@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use corelane_strategies::registry::Registry;
 
+use super::journal::open_journal;
 use super::notify::Notifier;
 use super::past::Past;
 use super::plan;
@@ -25,20 +26,16 @@ use super::{Input, Outcome, RunOptions, Speed};
 use crate::capture_file::{Capture, Recording};
 use crate::cli::exit::Failure;
 use crate::clock::Clock;
-use crate::config::{Config, FeedKind, Source, Start};
+use crate::config::{Config, FeedKind, Source};
 use crate::egress::{self, Egress, EgressStats, SystemEdges};
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
-use crate::recover::{self, DirLock, Recovery};
 use crate::report::{self, RingReport, RunReport};
-use crate::rerun::decided;
 use crate::ring::{self, RecordProducer};
 use crate::shard::{Shard, ShardEnd};
 
 /// The interval of histograms and of the interval log.
 const LATENCY_INTERVAL: Duration = Duration::from_secs(1);
-/// A file in the folder of a journal that a replay wrote.
-const REPLAYED: &str = "replayed";
 /// How often the service thread looks up.
 const LOOK_UP: Duration = Duration::from_millis(10);
 /// What sinks get at the end for what still waits.
@@ -80,7 +77,7 @@ pub fn execute(
         Input::Live => None,
         Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
-    let (_lock, recovery) = open_journal(config, registry, shape.live)?;
+    let (_locks, recovery) = open_journal(config, registry, shape.live)?;
     let past = Past::of(recovery);
     if let Some(report) = &past.report {
         eprintln!("corelane: {report}");
@@ -162,36 +159,6 @@ pub fn execute(
     }
     finish_latency(config, &mut setup.latency, &mut outcome)?;
     Ok(outcome)
-}
-
-/// Takes the journal's folder: what an earlier run left there is gone on with, or kept away.
-pub(super) fn open_journal(
-    config: &Config,
-    registry: &Registry,
-    live: bool,
-) -> anyhow::Result<(Option<DirLock>, Option<Recovery>)> {
-    if !config.journal.enabled {
-        return Ok((None, None));
-    }
-    let dir = &config.journal.dir;
-    let mut lock = DirLock::take(dir)?;
-    let replayed = dir.join(REPLAYED);
-    // What a replay decided is no past of a live run, which may be about to receive the same.
-    if live
-        && config.journal.start == Start::Recover
-        && !replayed.exists()
-        && let Some(recovery) = recover::recover(config, registry)?
-    {
-        return Ok((Some(lock), Some(recovery)));
-    }
-    if plan::keep_earlier_journal(dir)? {
-        lock = DirLock::take(dir)?;
-    }
-    decided::save(dir, config)?;
-    if !live {
-        fs::write(&replayed, "").with_context(|| format!("cannot make {}", replayed.display()))?;
-    }
-    Ok((Some(lock), None))
 }
 
 /// Opens what is to be replayed, and finds out whose lines it has if it has lines.

@@ -23,7 +23,7 @@ use crate::egress::{Edges, Egress, EgressSpec};
 use crate::journal::{JournalConfig, JournalWriter, shard_dir};
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
-use crate::recover::{SeenFeeds, ShardLeft};
+use crate::recover::{SeenFeeds, ShardFolders, ShardLeft};
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
 use crate::shard::{ActionOut, OnFull, Shard, ShardConfig};
 use crate::snapshot::{Replica, ReplicaStart, Shadow, ShadowOptions, Snapshot};
@@ -187,8 +187,8 @@ impl Setup<'_> {
             self.start_shadow(number, snapshot)?;
         }
         if let Some(left) = left {
-            let dir = shard_dir(&self.config.journal.dir, number as u16);
-            left.unconfirmed.send_again(&dir, |action| shard.send_again(action))?;
+            let folders = ShardFolders::of(&self.config.journal, number);
+            left.unconfirmed.send_again(&folders, |action| shard.send_again(action))?;
             let behind = self.seen.as_ref().and_then(|seen| seen.behind(&left));
             shard.resume(&left.owed, left.watermark, behind)?;
             for session in self.seen.iter().flat_map(|seen| seen.sessions_for(number, &left)) {

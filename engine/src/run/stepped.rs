@@ -16,10 +16,11 @@ use std::sync::{Arc, RwLock, mpsc};
 use corelane_strategies::registry::Registry;
 
 use super::intake::{Downstream, Intake};
+use super::journal::open_journal;
 use super::past::Past;
 use super::reload::{Names, RuleWatch};
 use super::router::Router;
-use super::service::{PATIENCE, all_sinks, open_journal};
+use super::service::{PATIENCE, all_sinks};
 use super::setup::{Out, Setup, Shape};
 use super::soup::Client;
 use super::threads::Orders;
@@ -85,7 +86,7 @@ pub(crate) struct Stepped<B> {
     rules: Option<RuleWatch>,
     /// What was gone on from.
     pub(crate) recovered: Option<RecoveredReport>,
-    _lock: Option<DirLock>,
+    _locks: Vec<DirLock>,
 }
 
 impl<B: Backend> Stepped<B> {
@@ -103,7 +104,7 @@ impl<B: Backend> Stepped<B> {
         mut open: impl FnMut(&[(usize, u8)], &[usize]) -> B,
     ) -> anyhow::Result<Self> {
         let shape = Shape::of(config, &Input::Live);
-        let (lock, recovery) = open_journal(config, registry, true)?;
+        let (locks, recovery) = open_journal(config, registry, true)?;
         let past = Past::of(recovery);
         let (wanted, config) = (config, past.config.as_ref().unwrap_or(config));
         let names: Names = Arc::new(RwLock::new(plan::deciders(config)));
@@ -139,7 +140,7 @@ impl<B: Backend> Stepped<B> {
             drain: None,
             rules: None,
             recovered,
-            _lock: lock,
+            _locks: locks,
         };
         run.set_up(&mut setup, &mut open)?;
         run.rules = setup.rules.take();

@@ -103,7 +103,11 @@ pub(super) fn receive<D: Downstream>(
     let mut told = None;
     let failure = loop {
         let polled = sessions.poll(&mut reactor, &mut intake);
-        let polled = polled.and_then(|done| Ok((done, idle.after(done, &mut reactor)?)));
+        let polled = polled.and_then(|done| match done == 0 && intake.downstream.is_busy() {
+            // A parked thread would keep back what the disk has meanwhile.
+            true => Ok((done, take_turn(&mut intake.downstream))),
+            false => Ok((done, idle.after(done, &mut reactor)?)),
+        });
         let (done, waited) = match polled {
             Ok(polled) => polled,
             Err(error) => break Some(anyhow::Error::from(error).context("receiving")),
@@ -142,6 +146,13 @@ pub(super) fn receive<D: Downstream>(
         downstream: intake.downstream,
         failure,
     })
+}
+
+/// Lets downstream go on while nothing comes in; the thread has not waited.
+fn take_turn<D: Downstream>(downstream: &mut D) -> bool {
+    downstream.idle();
+    std::thread::yield_now();
+    false
 }
 
 /// Whether a reactor that found nothing to receive is to end.

@@ -13,8 +13,11 @@ use corelane_strategies::outbox::Outbox;
 use corelane_strategies::strategy::{StateError, Strategy};
 use zerocopy::IntoBytes;
 
+use super::outlet::UNDURABLE_MAX;
 use super::*;
-use crate::journal::{JournalConfig, JournalReader, Kind, Tail, shard_dir};
+use crate::journal::{
+    Durability, DurableConfig, JournalConfig, JournalReader, Kind, Progress, Tail, shard_dir,
+};
 use crate::latency::LatencyCollector;
 use crate::ring;
 use crate::ring::Full;
@@ -246,6 +249,122 @@ fn nothing_is_decided_that_cannot_be_journalled() {
     let left = actions(&entries);
     assert!(left.len() - end.out.taken.len() <= 2);
     assert_eq!(end.out.taken, left[..end.out.taken.len()]);
+}
+
+/// Notes how much was durable when each action left.
+struct Gated {
+    progress: std::sync::Arc<Progress>,
+    left: Vec<(Vec<u8>, u64)>,
+}
+
+impl ActionOut for Gated {
+    fn push(&mut self, record: &Record) -> Result<(), Full> {
+        self.left.push((record.as_bytes().to_vec(), self.progress.last_durable_seq()));
+        Ok(())
+    }
+}
+
+fn synced(dir: &Path) -> JournalConfig {
+    let durable = DurableConfig {
+        durability: Durability::Sync,
+        dir: dir.join("durable"),
+        interval: Duration::ZERO,
+        group_bytes: 64 << 10,
+        hot_segments: 2,
+    };
+    JournalConfig { durable: Some(durable), ..journal(&dir.join("hot")) }
+}
+
+fn gated(dir: &Path) -> Shard<Gated> {
+    let writer = JournalWriter::create(&synced(dir)).unwrap();
+    let out = Gated { progress: writer.gate().unwrap(), left: Vec::new() };
+    Shard::new(chain(), Some(writer), out, ShardConfig { on_full: OnFull::Hold(8), marks: false })
+}
+
+#[test]
+fn an_action_leaves_once_it_is_durable() {
+    const COUNT: u64 = 15_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut shard = gated(dir.path());
+    for i in 1..=COUNT {
+        shard.record(add(i).as_record());
+        if i % 32 == 0 {
+            shard.end_batch();
+        }
+    }
+    let end = shard.finish();
+    assert!(end.failure.is_none() && end.counters.actions_gated > 0);
+    assert_eq!((end.counters.actions_dropped, end.counters.actions_undurable), (0, 0));
+    let wanted = expected(COUNT);
+    let mut left = end.out.left.iter();
+    for (i, (_, bytes)) in wanted.iter().enumerate().filter(|(_, e)| e.0 == Kind::Action) {
+        let (action, durable) = left.next().unwrap();
+        assert!(action == bytes && *durable > i as u64, "entry {}: {durable}", i + 1);
+    }
+    assert!(left.next().is_none());
+    let journal = end.journal.unwrap();
+    assert_eq!(journal.last_durable_seq, Some(journal.last_seq));
+    assert!(journal.durable.released > 0);
+    assert_eq!(journalled(&dir.path().join("durable")), (wanted, Tail::Closed));
+}
+
+#[test]
+fn actions_beyond_the_bound_wait_for_the_disk() {
+    let progress = std::sync::Arc::new(Progress::new(0));
+    let out = Gated { progress: progress.clone(), left: Vec::new() };
+    let mut outlet = Outlet::new(out, OnFull::Hold(8), Some(progress.clone()));
+    let order = Order::new(Stamp::default(), b'B');
+    let mut seq = 0;
+    while outlet.gated < UNDURABLE_MAX as u64 {
+        seq += 1;
+        outlet.push(seq, order.as_record());
+    }
+    assert!(outlet.awaits_disk() && outlet.gate_waits == 0 && outlet.out.left.is_empty());
+    std::thread::scope(|scope| {
+        let disk = scope.spawn(|| {
+            // Later or sooner than the push begins to wait: both are right.
+            std::thread::yield_now();
+            progress.advance(3);
+        });
+        outlet.push(seq + 1, order.as_record());
+        disk.join().unwrap();
+    });
+    assert_eq!((outlet.gate_waits, outlet.out.left.len(), outlet.undurable), (1, 3, 0));
+    progress.fail(JournalError::Stopped);
+    for more in 2..=4 {
+        outlet.push(seq + more, order.as_record());
+    }
+    assert_eq!((outlet.gate_waits, outlet.undurable), (2, 1), "room for two, then none will come");
+    outlet.flush();
+    assert_eq!((outlet.out.left.len(), outlet.undurable), (3, UNDURABLE_MAX as u64 + 1));
+}
+
+#[test]
+fn a_disk_that_fails_stops_the_shard_and_lets_nothing_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shard = gated(dir.path());
+    // What is in the way of the copy of the next segment.
+    let next = shard_dir(&dir.path().join("durable"), 0).join("0000000001.segment");
+    std::fs::create_dir(next).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut fed = 0;
+    while shard.failure().is_none() {
+        fed += 1;
+        shard.record(add(fed).as_record());
+        shard.end_batch();
+        assert!(Instant::now() < deadline, "it never stops");
+    }
+    let end = shard.finish();
+    assert_eq!(end.failure.unwrap().exit_code(), 74);
+    let journal = end.journal.unwrap();
+    let durable = journal.last_durable_seq.unwrap();
+    assert!(durable < journal.last_seq && end.counters.actions_undurable > 0);
+    let of_durable = actions(&expected(fed)[..durable as usize]);
+    assert!(end.out.left.len() <= of_durable.len(), "{durable}");
+    assert!(end.out.left.iter().map(|(action, _)| action).eq(&of_durable[..end.out.left.len()]));
+    // In memory is all that was decided.
+    let (entries, tail) = journalled(&dir.path().join("hot"));
+    assert_eq!((entries.len() as u64, tail), (journal.last_seq, Tail::Closed));
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Edges for SimEdges {
         config: &SinkConfig,
         _log: Log,
         known: Option<u64>,
+        synced: bool,
     ) -> Result<OpenedSink, EgressError> {
         match &config.target {
             Target::Tcp(peer) => {
@@ -56,7 +57,7 @@ impl Edges for SimEdges {
                 Ok((Box::new(TcpSink::new(config, wire, *peer, say_nothing)), Vec::new()))
             }
             Target::File(path) => {
-                let opened = FileSink::open(config, path, say_nothing, known);
+                let opened = FileSink::open(config, path, say_nothing, known, synced);
                 let (sink, written) = opened.map_err(|source| EgressError::Open {
                     name: config.name.clone(),
                     target: path.display().to_string(),
@@ -64,7 +65,7 @@ impl Edges for SimEdges {
                 })?;
                 Ok((Box::new(sink), written))
             }
-            Target::Udp(_) => SystemEdges.open(config, say_nothing, known),
+            Target::Udp(_) => SystemEdges.open(config, say_nothing, known, synced),
         }
     }
 }

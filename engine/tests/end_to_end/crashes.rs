@@ -1,6 +1,6 @@
 //! Engines that are killed in the middle and started again: what they decide in the end is what one
 //! that was never disturbed decides, and a receiver that drops what comes again has each action
-//! once.
+//! once. Where the journal is to outlive a power cut, memory is lost after some of the kills, too.
 //!
 //! `CRASH_KILLS` says how often engines are killed, `CRASH_SEED` draws other moments.
 
@@ -24,7 +24,7 @@ const SHADOW: u64 = corelane_feeds::record::FLAG_SHADOW as u64;
 const KILLS_MAX: u64 = 6;
 /// Messages of the stream, and how many come in a second: it leaves time to kill.
 const MESSAGES: u64 = 40_000;
-const PACE: [&str; 2] = ["--rate", "25000"];
+pub(crate) const PACE: [&str; 2] = ["--rate", "25000"];
 
 /// Rules that act often, so that there are actions on their way whenever an engine dies.
 pub(crate) const RULES: &str = "
@@ -72,7 +72,7 @@ fn rounds() -> impl Iterator<Item = u64> {
 
 /// Entries in the journal, as far as a reader sees.
 pub(crate) fn journal_entries(side: &Side) -> u64 {
-    let journal = side.journal();
+    let journal = side.whole_journal();
     let said = run(side.path(), &["journal", "inspect", "--json", text(&journal)]);
     let summaries: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_default();
     let shards = summaries.as_array().cloned().unwrap_or_default();
@@ -101,7 +101,7 @@ fn acknowledging_sink(address: &str) -> String {
 
 /// A run that is killed at some moment: while it starts, recovers, or has come further. Not near
 /// the end of the stream, as it would then wait for another.
-fn start_and_kill(side: &Side, moments: &mut Moments) {
+fn start_and_kill(side: &Side, mode: &str, moments: &mut Moments) {
     let seen = journal_entries(side);
     if seen > MESSAGES {
         return;
@@ -112,6 +112,10 @@ fn start_and_kill(side: &Side, moments: &mut Moments) {
     kill_when(side, process, || {
         if early { Instant::now() >= late } else { journal_entries(side) > seen + step }
     });
+    let is_lost = moments.below(2) == 0;
+    if mode != PROCESS && is_lost && side.journal().exists() {
+        side.lose_memory();
+    }
 }
 
 /// Kills a run at a moment before which it must not end.
@@ -134,6 +138,7 @@ fn sorted(side: &Side, file: &str) -> String {
 
 fn killed_and_resumed(
     (capture, engine, rules): (&Path, &str, &str),
+    mode: &str,
     kills: u64,
     moments: &mut Moments,
 ) -> Side {
@@ -146,40 +151,64 @@ fn killed_and_resumed(
     let (_receiver, desk) = receiver(dir.path());
     let side = Side::new(engine, &feed, &(rules.to_owned() + &acknowledging_sink(&desk)));
     // So that some starts go on from snapshots, and some engines die while one is written.
-    let side = side.with_journal("snapshot_every = 300");
-    (0..kills).for_each(|_| start_and_kill(&side, moments));
+    let side = match mode {
+        PROCESS => side.with_journal("snapshot_every = 300"),
+        _ => side,
+    };
+    if mode != PROCESS {
+        side.survive(mode, "hot_segments = 1\n");
+    }
+    (0..kills).for_each(|_| start_and_kill(&side, mode, moments));
     side.start(&["--until-end"]).done();
     server.done();
     let report = side.report();
     assert_lossless(&report);
-    println!("{kills} kills: {}", report["recovered"]);
+    println!("{mode}, {kills} kills: {}", report["recovered"]);
     fs::rename(dir.path().join("received.jsonl"), side.path().join("received.jsonl")).unwrap();
     side
 }
 
-#[test]
-fn an_engine_that_is_killed_goes_on_where_it_was() {
+/// Kills engines again and again, each stream in the mode that `mode` draws, and compares.
+fn kill_and_compare(engines: &[&str], salt: u64, mode: impl Fn(&mut Moments) -> &'static str) {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "a.pcap", group, &[]);
     let rules = dir.path().join("rules.sql");
     fs::write(&rules, RULES).unwrap();
     let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
-    let pipelined = "topology = \"pipelined\"\nshards = 3\nbackend = \"socket\"";
-    for (salt, engine) in ["backend = \"socket\"", pipelined].into_iter().enumerate() {
+    for (n, engine) in engines.iter().enumerate() {
         let reference = Side::new(engine, &feed("itch50", &[group]), &rules);
         reference.replay(&capture, "max");
         let expected = reference.sorted();
         assert!(expected.lines().count() > 5_000, "{}", expected.lines().count());
-        let mut moments = Moments::new(salt as u64);
+        let mut moments = Moments::new(salt + n as u64);
         for kills in rounds() {
-            let side = killed_and_resumed((&capture, engine, &rules), kills, &mut moments);
+            let mode = mode(&mut moments);
+            let side = killed_and_resumed((&capture, engine, &rules), mode, kills, &mut moments);
             side.assert_journal_closed();
             side.assert_same_journal(&reference);
-            assert!(side.sorted() == expected, "the file of actions, {engine}");
-            assert!(sorted(&side, "received.jsonl") == expected, "at the receiver, {engine}");
+            assert!(side.sorted() == expected, "the file of actions, {engine}, {mode}");
+            let received = sorted(&side, "received.jsonl");
+            assert!(received == expected, "at the receiver, {engine}, {mode}");
         }
     }
+}
+
+pub(crate) const FUSED: &str = "backend = \"socket\"";
+const PIPELINED: &str = "topology = \"pipelined\"\nshards = 3\nbackend = \"socket\"";
+const PROCESS: &str = "process";
+
+#[test]
+fn an_engine_that_is_killed_goes_on_where_it_was() {
+    kill_and_compare(&[FUSED, PIPELINED], 0, |_| PROCESS);
+}
+
+/// As a power cut would: what lies in memory is gone, what is on disk is gone on with. With `sync`
+/// nothing is lost at all; with `interval` the feed brings again what is.
+#[test]
+fn an_engine_that_loses_its_memory_goes_on_from_the_disk() {
+    let modes = ["sync", "interval"];
+    kill_and_compare(&[FUSED, PIPELINED], 3, |moments| modes[moments.below(2) as usize]);
 }
 
 /// Ids of the actions in a journal that are not in shadow, in order.

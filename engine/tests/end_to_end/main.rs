@@ -5,6 +5,7 @@
 mod cases;
 mod crashes;
 mod disks;
+mod durable;
 mod endings;
 mod lines;
 mod recovery;

@@ -25,6 +25,23 @@ pub(crate) fn ended_run(rules: &str) -> (Side, PathBuf) {
     (side, segment)
 }
 
+/// The same with a copy on disk.
+fn ended_durable_run() -> Side {
+    let dir = tempfile::tempdir().unwrap();
+    let group = free_group();
+    let size = ["--messages", "4000", "--symbols", "6", "--episodes", "1", "--stuffing", "0"];
+    let capture = generate(dir.path(), "a.pcap", group, &size);
+    let side = Side::new("", &feed("itch50", &[group]), "");
+    side.survive("sync", "hot_segments = 1\nsegment = \"64KiB\"\n");
+    let config = fs::read_to_string(&side.config).unwrap();
+    fs::write(&side.config, config.replace("segment = \"1MiB\"\n", "")).unwrap();
+    side.replay(&capture, "max");
+    for dir in [side.journal(), side.durable()] {
+        fs::remove_file(dir.join("replayed")).unwrap();
+    }
+    side
+}
+
 /// Starts live and ends after a moment.
 pub(crate) fn go_on(side: &Side) -> Ended {
     run(side.path(), &["run", text(&side.config), "--duration", "20ms"])
@@ -153,6 +170,59 @@ fn rules_that_changed_meanwhile_change_first() {
     let said =
         must(side.path(), &["journal", "inspect", "--entries", "9999", text(&side.journal())]);
     assert_eq!(said.matches("sys.rule_change").count(), 1, "{said}");
+}
+
+#[test]
+fn memory_that_is_lost_is_gone_on_from_the_disk() {
+    let side = ended_durable_run();
+    let journal = &side.report()["journals"][0];
+    assert_eq!(journal["last_durable_seq"], journal["last_seq"]);
+    assert_eq!(journal["durability"], "sync");
+    assert!(journal["counters"]["released_segments"].as_u64().unwrap() > 0, "{journal}");
+    let records = side.report()["shards"][0]["records"].clone();
+    for _ in 0..2 {
+        side.lose_memory();
+        assert_goes_on(&side, "closed");
+        assert_eq!(side.report()["recovered"]["records"], records);
+        assert_goes_on(&side, "closed");
+    }
+    // What is on disk is one journal, with what decided; compressed, too.
+    let durable = side.durable();
+    for _ in 0..2 {
+        let replay = ["replay", "--journal", text(&durable)];
+        assert!(must(side.path(), &replay).contains("same"));
+        let said = must(side.path(), &["journal", "compress", text(&durable)]);
+        assert!(said.contains("segments compressed"), "{said}");
+    }
+    side.lose_memory();
+    assert_goes_on(&side, "closed");
+}
+
+#[test]
+fn a_copy_that_says_otherwise_is_refused() {
+    let side = ended_durable_run();
+    let mut hot: Vec<_> = fs::read_dir(side.journal().join("shard-000")).unwrap().collect();
+    hot.retain(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with("segment"));
+    let name = hot[0].as_ref().unwrap().file_name();
+    let copy = side.durable().join("shard-000").join(name);
+    let file = OpenOptions::new().read(true).write(true).open(&copy).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 1000).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 1000).unwrap();
+    assert_refused(&side, BAD_DATA, &["its copy in `durable_dir` says otherwise", "byte 1000"]);
+    // As it is advised to.
+    fs::rename(&copy, copy.with_extension("away")).unwrap();
+    assert_goes_on(&side, "closed");
+    assert!(copy.exists(), "it is written anew");
+    side.lose_memory();
+    assert_goes_on(&side, "closed");
+}
+
+#[test]
+fn a_copy_without_its_beginning_is_refused() {
+    let side = ended_durable_run();
+    fs::remove_file(side.durable().join("shard-000/0000000000.segment")).unwrap();
+    assert_refused(&side, BAD_DATA, &["without its beginning", "from a copy"]);
 }
 
 #[test]

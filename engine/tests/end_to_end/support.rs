@@ -191,6 +191,33 @@ impl Side {
         self.path().join("journal")
     }
 
+    /// Where the copy is that outlives a power cut, if one is kept.
+    pub(crate) fn durable(&self) -> PathBuf {
+        self.path().join("durable")
+    }
+
+    /// The folder that has all of the journal.
+    pub(crate) fn whole_journal(&self) -> PathBuf {
+        let durable = self.durable();
+        if durable.exists() { durable } else { self.journal() }
+    }
+
+    /// Has the journal survive more than the process from the next run on; `more` are further keys.
+    pub(crate) fn survive(&self, durability: &str, more: &str) {
+        let config = fs::read_to_string(&self.config).unwrap();
+        let durable = self.durable();
+        let keys = format!(
+            "[journal]\ndurability = \"{durability}\"\ndurable_dir = \"{}\"\n{more}",
+            text(&durable)
+        );
+        fs::write(&self.config, config.replacen("[journal]\n", &keys, 1)).unwrap();
+    }
+
+    /// What a power cut does to memory.
+    pub(crate) fn lose_memory(&self) {
+        fs::remove_dir_all(self.journal()).unwrap();
+    }
+
     pub(crate) fn actions_file(&self) -> PathBuf {
         self.path().join("actions.jsonl")
     }
@@ -243,13 +270,13 @@ impl Side {
 
     /// Whether the journal is whole and closed.
     pub(crate) fn assert_journal_closed(&self) {
-        let said = must(self.path(), &["journal", "verify", text(&self.journal())]);
+        let said = must(self.path(), &["journal", "verify", text(&self.whole_journal())]);
         assert!(!said.is_empty() && said.lines().all(|line| line.ends_with(", closed")), "{said}");
     }
 
     /// Whether the journals hold the same but for times of receipt and ticks.
     pub(crate) fn assert_same_journal(&self, other: &Self) {
-        let (own, others) = (self.journal(), other.journal());
+        let (own, others) = (self.whole_journal(), other.whole_journal());
         let args = ["journal", "diff", text(&own), text(&others)];
         let ended = run(self.path(), &args);
         assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);

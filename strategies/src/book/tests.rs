@@ -295,3 +295,22 @@ fn room_for_orders_doubles_when_asked() {
     assert_eq!(books.orders(0).map(OrderStore::len), Some(1_000));
     assert_eq!(books.queue_ahead(0, 1_000), Some(Qty(999)));
 }
+
+#[test]
+fn orders_beyond_the_room_are_refused_and_counted() {
+    let mut books = L3Books::new(L3Options { orders_max: 8, ..L3Options::default() });
+    let mut outbox = Outbox::new(0, 8);
+    books.on_record(sys::Session::new(Stamp::default(), 0).as_record(), &mut outbox);
+    for order_ref in 1..=1_000 {
+        let mut add = itch::AddOrder::new(stamp(1, 0), Side::BUY.0);
+        (add.order_ref, add.price, add.qty) = (order_ref, Price(5), Qty32(1));
+        outbox.clear();
+        books.on_record(add.as_record(), &mut outbox);
+    }
+    let mut counted = BTreeMap::new();
+    books.counters(&mut |name, value| {
+        counted.insert(name, value);
+    });
+    let (live, refused) = (counted["orders_live"], counted["orders_refused"]);
+    assert!(live >= 8 && refused > 900 && live + refused == 1_000, "{live} and {refused}");
+}

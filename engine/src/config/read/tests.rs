@@ -77,6 +77,11 @@ fn mistakes_point_at_the_text() {
         ("[journal]\nsegment = \"64 parsecs\"\n", "test.toml:2:11", "`parsecs` is no unit"),
         ("[journal]\nsegment = \"4KiB\"\n", "test.toml:2:11", "at least 64KiB"),
         ("[journal]\nenabled = 1\n", "test.toml:2:11", "`true` or `false`"),
+        ("[journal]\ndurability = \"sync\"\n", "test.toml:2:14", "needs `durable_dir`"),
+        ("[journal]\ndir = \"/a\"\ndurable_dir = \"/a\"\n", "test.toml:3:15", "another folder"),
+        ("[journal]\ngroup = \"1KiB\"\n", "test.toml:2:9", "from 64KiB to 64MiB"),
+        ("[journal]\ninterval = \"1h\"\n", "test.toml:2:12", "from 1ns to 1min"),
+        ("[journal]\nhot_segments = 0\n", "test.toml:2:16", "must be from 1"),
         ("", "test.toml:1:1", "at least one [[feed]]"),
         ("feed = 3\n", "test.toml:1:8", "must be tables"),
         ("[[strategy]]\ntype = \"quite\"\n", "test.toml:2:8", "did you mean `quiet`?"),
@@ -109,6 +114,10 @@ fn the_reference_configuration_is_true() {
     let bare = Config::parse("bare.toml", bare, &registry).unwrap();
     assert_eq!(config.engine, bare.engine);
     assert_eq!(config.journal.segment_bytes, bare.journal.segment_bytes);
+    assert_eq!(config.journal.durability, bare.journal.durability);
+    assert_eq!(config.journal.interval_ns, bare.journal.interval_ns);
+    assert_eq!(config.journal.group_bytes, bare.journal.group_bytes);
+    assert_eq!(config.journal.hot_segments, bare.journal.hot_segments);
     assert_eq!(config.feeds[0].rcvbuf_bytes, bare.feeds[0].rcvbuf_bytes);
     let hold_max = |config: &Config| match config.feeds[0].kind {
         FeedKind::Venue { hold_max, .. } => hold_max,

@@ -1,0 +1,118 @@
+//! Where a shard's journal lies: in memory, and its copy on disk.
+//!
+//! Invariant: what is in memory wins; a copy is only asked for what is not there. The two never
+//! differ in a byte that was written on disk, or the run does not start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::config::JournalSection;
+use crate::egress::confirm;
+use crate::journal::{
+    JournalError, JournalReader, difference, oldest_segment, shard_dir, shard_dirs,
+};
+use crate::rerun::decided;
+
+/// The folders of one shard.
+#[derive(Clone, Debug)]
+pub struct ShardFolders {
+    /// In memory.
+    pub hot: PathBuf,
+    /// On disk, if a copy is kept there.
+    pub durable: Option<PathBuf>,
+}
+
+impl ShardFolders {
+    /// Those of the shard of a number.
+    #[must_use]
+    pub fn of(section: &JournalSection, number: usize) -> Self {
+        let shard = |dir: &Path| shard_dir(dir, number as u16);
+        Self { hot: shard(&section.dir), durable: section.copy_dir().map(shard) }
+    }
+
+    /// Opens the journal.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn open(&self) -> Result<JournalReader, JournalError> {
+        JournalReader::open_both(&self.hot, self.durable.as_deref())
+    }
+
+    /// The number of the oldest segment; 0 if there is none.
+    pub(super) fn oldest_segment(&self) -> Result<u64, JournalError> {
+        oldest_segment(&self.hot, self.durable.as_deref())
+    }
+
+    /// Where a sink's note is.
+    pub(super) fn note(&self, sink: &str) -> PathBuf {
+        let hot = confirm::path(&self.hot, sink);
+        match &self.durable {
+            Some(durable) if !hot.exists() => confirm::path(durable, sink),
+            _ => hot,
+        }
+    }
+
+    /// Where the copy differs from what is in memory; none if it does not.
+    pub(super) fn difference(&self) -> Result<Option<String>, JournalError> {
+        let Some(durable) = &self.durable else { return Ok(None) };
+        let found = difference(&self.hot, durable)?;
+        Ok(found.map(|(segment, byte)| format!("segment {segment} differs at byte {byte}")))
+    }
+}
+
+/// The numbers of all shards that have a folder.
+pub(super) fn shards(section: &JournalSection) -> Result<Vec<usize>, JournalError> {
+    let mut numbers = Vec::new();
+    for dir in [Some(section.dir.as_path()), section.copy_dir()].into_iter().flatten() {
+        let dirs = match shard_dirs(dir) {
+            Ok(dirs) => dirs,
+            Err(JournalError::NoJournal(_)) => continue,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        let number = |dir: &PathBuf| {
+            dir.file_name()?.to_str()?.strip_prefix("shard-")?.parse::<usize>().ok()
+        };
+        numbers.extend(dirs.iter().filter_map(number));
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+/// The folder of a run that says what decided: on disk if what is in memory is lost.
+pub(super) fn decided_dir(section: &JournalSection) -> &Path {
+    match section.copy_dir() {
+        Some(durable) if !section.dir.join(decided::CONFIG).exists() => durable,
+        _ => &section.dir,
+    }
+}
+
+/// Brings back to memory what decided, if it is lost there.
+///
+/// # Errors
+/// If it cannot be copied.
+pub fn restore_decided(section: &JournalSection) -> anyhow::Result<()> {
+    let from = decided_dir(section);
+    if from == section.dir {
+        return Ok(());
+    }
+    let copy = || -> io::Result<()> {
+        fs::create_dir_all(&section.dir)?;
+        let names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name()));
+        let mut names = names.collect::<io::Result<Vec<_>>>()?;
+        names.retain(|name| name.to_str().is_some_and(decided::is_decided));
+        // Last the one by which they are found to be there.
+        names.sort_by_key(|name| name == decided::CONFIG);
+        for name in names {
+            let (to, new) = (section.dir.join(&name), section.dir.join("restored.new"));
+            fs::copy(from.join(&name), &new)?;
+            fs::rename(&new, &to)?;
+        }
+        Ok(())
+    };
+    copy().with_context(|| format!("copying from {}", from.display()))
+}
