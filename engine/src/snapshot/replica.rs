@@ -236,8 +236,8 @@ impl Replica {
     /// The numbers that a feed gave to symbols as they came.
     pub fn symbols(&self, feed: usize) -> impl Iterator<Item = (u64, u16)> {
         let symbols = self.symbols.get(feed).and_then(Option::as_deref).unwrap_or_default();
-        let numbered = symbols.iter().zip(0..);
-        numbered.filter(|(symbol, _)| **symbol != 0).map(|(symbol, number)| (*symbol, number))
+        let numbered = symbols.iter().enumerate().filter(|(_, symbol)| **symbol != 0);
+        numbered.map(|(number, symbol)| (*symbol, number as u16))
     }
 
     /// Its stages.
