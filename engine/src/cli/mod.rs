@@ -88,7 +88,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Inspect(args) => crate::inspect::run(&args, &mut out),
         Command::Publish(args) => args.run(),
         Command::Generate(args) => args.run(),
-        Command::Journal(command) => crate::journal::cli::run(&command, &mut out),
+        Command::Journal(command) => crate::journal::cli::run(&command, registry, &mut out),
         Command::Actions(command) => crate::egress::cli::run(&command, &mut out),
         Command::Score(args) => score::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(&args, registry, &mut out),

@@ -71,7 +71,8 @@ fn speed(text: &str) -> Result<Speed, String> {
     }
 }
 
-fn bound(text: &str) -> Result<Bound, String> {
+/// A place in a journal as the command line takes it.
+pub(crate) fn bound(text: &str) -> Result<Bound, String> {
     let what = "neither a sequence number nor a time as 1577703600000000000ns";
     if let Some(ns) = text.strip_suffix("ns") {
         return ns.parse().map(|ns| Bound::Time(Nanos(ns))).map_err(|_| what.to_owned());

@@ -1,7 +1,8 @@
-//! `corelane journal`: look into journals, check them, compare them.
+//! `corelane journal`: look into journals, check, compare, export and repair them.
 //!
-//! Invariant: nothing here changes what a journal holds. Damage is an error (65) that names segment
-//! and offset; a torn tail is reported and is none; journals that differ are the answer "no" (1).
+//! Invariant: nothing but `repair --write` changes what a journal holds. Damage is an error (65) that
+//! names segment and offset; a torn tail is reported and is none; journals that differ are the answer
+//! "no" (1).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +12,17 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use corelane_feeds::record::Record;
+use corelane_strategies::registry::Registry;
 use serde::Serialize;
 
+use super::export::{ExportArgs, export};
+use super::repair::{RepairArgs, repair};
 use super::{
-    Comparison, Difference, Entry, Ignore, JournalError, JournalReader, Kind, Retained, Retention,
-    Tail, compare, retain, shard_dirs,
+    Comparison, Difference, Entry, Ignore, JournalError, JournalReader, Kind, Layouts, Retained,
+    Retention, Tail, compare, retain, shard_dirs,
 };
-use crate::egress::{format_record_json, schema_of};
+use crate::egress::format_record_json;
 use crate::recover::DirLock;
 use crate::sys::disk::PlainDisk;
 
@@ -32,6 +37,10 @@ pub enum JournalCommand {
     Diff(DiffArgs),
     /// Compress full segments on disk; whatever reads journals reads them as before
     Compress(CompressArgs),
+    /// Cut what is torn or damaged off a journal, into files beside it
+    Repair(RepairArgs),
+    /// Write entries as CSV or JSON lines, with the columns of their streams
+    Export(ExportArgs),
 }
 
 /// Arguments of `corelane journal inspect`.
@@ -83,12 +92,18 @@ pub struct CompressArgs {
 ///
 /// # Errors
 /// If a journal cannot be read, is damaged, or differs from the one it is compared with.
-pub fn run(command: &JournalCommand, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn run(
+    command: &JournalCommand,
+    registry: &Registry,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     match command {
-        JournalCommand::Inspect(args) => inspect(args, out),
+        JournalCommand::Inspect(args) => inspect(args, registry, out),
         JournalCommand::Verify(args) => verify(args, out),
-        JournalCommand::Diff(args) => diff(args, out),
+        JournalCommand::Diff(args) => diff(args, registry, out),
         JournalCommand::Compress(args) => compress(args, out),
+        JournalCommand::Repair(args) => repair(args, out),
+        JournalCommand::Export(args) => export(args, registry, out),
     }
 }
 
@@ -118,7 +133,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(dir: &Path) -> Result<(Self, Option<JournalError>), JournalError> {
+    fn of(dir: &Path, layouts: &Layouts) -> Result<(Self, Option<JournalError>), JournalError> {
         let mut reader = JournalReader::open(dir)?;
         let mut summary = Self {
             folder: dir.display().to_string(),
@@ -135,7 +150,7 @@ impl Summary {
         let mut failure = None;
         for entry in reader.by_ref() {
             match entry {
-                Ok(entry) => summary.add(&entry),
+                Ok(entry) => summary.add(&entry, layouts),
                 Err(error) => failure = Some(error),
             }
         }
@@ -143,7 +158,7 @@ impl Summary {
         Ok((summary, failure))
     }
 
-    fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &Entry, layouts: &Layouts) {
         let header = &entry.record().header;
         self.entries += 1;
         self.bytes += header.bytes() as u64;
@@ -155,7 +170,7 @@ impl Summary {
             self.ts_event_last = Some(header.ts_event.0);
         }
         *self.kinds.entry(entry.kind.name()).or_default() += 1;
-        let stream = schema_of(header.stream).map(|schema| schema.name);
+        let stream = layouts.schema(header.stream).map(|schema| schema.name);
         match stream.and_then(|name| self.streams.get_mut(name)) {
             Some(count) => *count += 1,
             None => {
@@ -220,14 +235,19 @@ impl fmt::Display for Summary {
 ///
 /// # Errors
 /// If it cannot be read or is damaged; what comes before the damage is printed.
-pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn inspect(
+    args: &InspectArgs,
+    registry: &Registry,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     if let Some(count) = args.entries {
+        let layouts = Layouts::of(&args.dir, registry);
         for dir in shard_dirs(&args.dir)? {
-            list(&dir, args.from, count, out)?;
+            list(&dir, args.from, count, &layouts, out)?;
         }
         return Ok(());
     }
-    let (summaries, failure) = summaries(&args.dir)?;
+    let (summaries, failure) = summaries(&args.dir, &Layouts::of(&args.dir, registry))?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &summaries)?;
         writeln!(out)?;
@@ -244,7 +264,7 @@ pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> anyhow::Result<()> {
 /// # Errors
 /// If it cannot be read or is damaged.
 pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let (summaries, failure) = summaries(&args.dir)?;
+    let (summaries, failure) = summaries(&args.dir, &Layouts::default())?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &summaries)?;
         writeln!(out)?;
@@ -274,19 +294,28 @@ pub fn compress(args: &CompressArgs, out: &mut impl Write) -> anyhow::Result<()>
 }
 
 /// Every shard's summary, and the first damage.
-fn summaries(dir: &Path) -> anyhow::Result<(Vec<Summary>, Option<JournalError>)> {
+fn summaries(
+    dir: &Path,
+    layouts: &Layouts,
+) -> anyhow::Result<(Vec<Summary>, Option<JournalError>)> {
     let mut all = Vec::new();
     let mut first = None;
     for dir in shard_dirs(dir)? {
         let (summary, failure) =
-            Summary::of(&dir).with_context(|| format!("journal {}", dir.display()))?;
+            Summary::of(&dir, layouts).with_context(|| format!("journal {}", dir.display()))?;
         all.push(summary);
         first = first.or(failure);
     }
     Ok((all, first))
 }
 
-fn list(dir: &Path, from: u64, count: u64, out: &mut impl Write) -> anyhow::Result<()> {
+fn list(
+    dir: &Path,
+    from: u64,
+    count: u64,
+    layouts: &Layouts,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let mut line = Vec::new();
     let mut left = count;
     for entry in JournalReader::open(dir)? {
@@ -297,7 +326,7 @@ fn list(dir: &Path, from: u64, count: u64, out: &mut impl Write) -> anyhow::Resu
         if entry.seq >= from {
             left -= 1;
             line.clear();
-            write_entry(&entry, &mut line)?;
+            write_entry(&entry, layouts, &mut line)?;
             line.push(b'\n');
             out.write_all(&line)?;
         }
@@ -305,13 +334,21 @@ fn list(dir: &Path, from: u64, count: u64, out: &mut impl Write) -> anyhow::Resu
     Ok(())
 }
 
-fn write_entry(entry: &Entry, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn write_entry(entry: &Entry, layouts: &Layouts, out: &mut Vec<u8>) -> std::io::Result<()> {
     let Entry { seq, kind, segment, offset, .. } = entry;
-    let kind: &Kind = kind;
+    write_record((*seq, *kind, *segment, *offset), entry.record(), layouts, out)
+}
+
+/// Appends an entry as a JSON object.
+pub(super) fn write_record(
+    (seq, kind, segment, offset): (u64, Kind, u64, u64),
+    record: &Record,
+    layouts: &Layouts,
+    out: &mut Vec<u8>,
+) -> std::io::Result<()> {
     write!(out, r#"{{"journal_seq":{seq},"kind":"{}","segment":{segment},"#, kind.name())?;
     write!(out, r#""offset":{offset},"record":"#)?;
-    let record = entry.record();
-    match schema_of(record.header.stream) {
+    match layouts.schema(record.header.stream) {
         Some(schema) => format_record_json(record, schema, out),
         None => write!(out, r#"{{"stream":"{:#06x}"}}"#, record.header.stream.0)?,
     }
@@ -323,7 +360,8 @@ fn write_entry(entry: &Entry, out: &mut Vec<u8>) -> std::io::Result<()> {
 ///
 /// # Errors
 /// If they differ, or one cannot be read.
-pub fn diff(args: &DiffArgs, out: &mut impl Write) -> anyhow::Result<()> {
+pub fn diff(args: &DiffArgs, registry: &Registry, out: &mut impl Write) -> anyhow::Result<()> {
+    let layouts = Layouts::of(&args.a, registry);
     let ignore = if args.exact { Ignore::NOTHING } else { Ignore::REPLAY };
     let (a, b) = (shard_dirs(&args.a)?, shard_dirs(&args.b)?);
     if a.len() != b.len() {
@@ -332,7 +370,7 @@ pub fn diff(args: &DiffArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let mut differ = 0;
     for (a, b) in a.iter().zip(&b) {
         let outcome = compare(a, b, ignore)?;
-        describe(a, &outcome, out)?;
+        describe(a, &outcome, &layouts, out)?;
         differ += usize::from(!outcome.is_equal());
     }
     if differ > 0 {
@@ -341,7 +379,12 @@ pub fn diff(args: &DiffArgs, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(dir: &Path, outcome: &Comparison, out: &mut impl Write) -> anyhow::Result<()> {
+fn describe(
+    dir: &Path,
+    outcome: &Comparison,
+    layouts: &Layouts,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy();
     let Comparison { equal_entries, ticks, difference, .. } = outcome;
     let Some(difference) = difference else {
@@ -354,7 +397,7 @@ fn describe(dir: &Path, outcome: &Comparison, out: &mut impl Write) -> anyhow::R
     for (side, entry) in [("a", a), ("b", b)] {
         let mut line = Vec::new();
         match entry {
-            Some(entry) => write_entry(entry, &mut line)?,
+            Some(entry) => write_entry(entry, layouts, &mut line)?,
             None => line.extend_from_slice(b"ended"),
         }
         writeln!(out, "  {side}: {}", String::from_utf8_lossy(&line))?;

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zerocopy::IntoBytes;
 
@@ -26,7 +26,7 @@ pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
     let file = OpenOptions::new().read(true).write(true).open(&path);
     let file = file.map_err(JournalError::io("open", &path))?;
     file.read_exact_at(&mut torn, offset).map_err(JournalError::io("read", &path))?;
-    let kept = dir.join(format!("torn-{segment:010}-{offset}"));
+    let kept = cut_path(dir, segment, offset);
     fault::before(FileOp::Write, &kept)
         .and_then(|()| fs::write(&kept, &torn))
         .map_err(JournalError::io("write", &kept))?;
@@ -39,6 +39,14 @@ pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
         .and_then(|()| file.write_all_at(&torn, offset))
         .map_err(JournalError::io("cut", &path))?;
     file.sync_data().map_err(JournalError::io("sync", &path))
+}
+
+/// Where what is cut off a segment from a place on is kept: no file that is there already.
+pub(super) fn cut_path(dir: &Path, segment: u64, offset: u64) -> PathBuf {
+    let name = format!("torn-{segment:010}-{offset}");
+    let again = (1..).map(|n| dir.join(format!("{name}.{n}")));
+    let mut all = std::iter::once(dir.join(&name)).chain(again);
+    all.find(|path| !path.exists()).unwrap_or_else(|| dir.join(&name))
 }
 
 /// Deletes segments that were never begun, as one was that died at its start; false if there are

@@ -159,6 +159,8 @@ pub struct JournalReader {
     end: Option<(u64, u32)>,
     tail: Option<Tail>,
     failed: bool,
+    /// Segment and offset behind the last entry.
+    behind: (u64, u64),
 }
 
 /// Where a journal that was read to its end can be gone on with.
@@ -246,6 +248,7 @@ impl JournalReader {
             end: None,
             tail: None,
             failed: false,
+            behind: (0, 0),
         };
         reader.load(None)?;
         Ok(reader)
@@ -313,6 +316,13 @@ impl JournalReader {
         Some(End { header, at, marker, next_seq, tail })
     }
 
+    /// Segment and offset behind the last entry read: where the journal would be cut to keep all
+    /// that was read.
+    #[must_use]
+    pub fn position(&self) -> (u64, u64) {
+        self.behind
+    }
+
     /// Sequence number of the entry that comes next.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
@@ -353,6 +363,7 @@ impl JournalReader {
         self.next_seq = header.base_seq;
         self.header = Some(header);
         self.at = HEADER_BYTES;
+        self.behind = (number, HEADER_BYTES as u64);
         self.end = None;
         Ok(())
     }
@@ -429,6 +440,7 @@ impl JournalReader {
             return Err(damaged(segment, at, Damage::Record));
         };
         self.at += WORD_BYTES + bytes.len();
+        self.behind = (segment, self.at as u64);
         self.next_seq += 1;
         let offset = at as u64;
         Ok(Some(EntryRef { journal_id, seq, kind, segment, offset, crc, record }))

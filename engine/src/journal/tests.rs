@@ -10,6 +10,7 @@ use corelane_feeds::streams::itch::{AddOrder, Noii};
 use corelane_feeds::streams::sys::Tick;
 use corelane_feeds::units::{Price, Seq};
 use corelane_strategies::action::{Alert, Order};
+use corelane_strategies::registry::Registry;
 use tempfile::TempDir;
 use zerocopy::IntoBytes;
 
@@ -498,7 +499,8 @@ fn corelane_journal(args: &[&str]) -> (String, Option<String>) {
     let args = ["journal"].iter().chain(args);
     let cli = <Cli as clap::Parser>::try_parse_from(args).unwrap();
     let mut out = Vec::new();
-    let error = cli::run(&cli.command, &mut out).err();
+    let registry = Registry::builtin();
+    let error = cli::run(&cli.command, &registry, &mut out).err();
     (String::from_utf8(out).unwrap(), error.map(|error| format!("{error:#}")))
 }
 

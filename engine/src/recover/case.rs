@@ -355,7 +355,8 @@ impl Case {
             }
             Self::Damaged => {
                 "put the segment back from a copy, or begin anew with `start = \"fresh\"` in \
-                 [journal]; `corelane journal inspect` shows what lies before the damage"
+                 [journal]; `corelane journal inspect` shows what lies before the damage, \
+                 `corelane journal repair` gives up what lies behind it"
             }
             Self::CopiesDiffer => {
                 "if the machine has not lost power, what is in memory is right: move that segment \

@@ -19,6 +19,8 @@ mod feeds;
 mod folders;
 mod lock;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod unconfirmed;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ mod crashes;
 mod disks;
 mod durable;
 mod endings;
+mod journal_tools;
 mod lines;
 mod recovery;
 mod refusals;

@@ -1,0 +1,140 @@
+//! What the records of a journal are called and where their columns lie: the streams of this
+//! program, and those that the rules beside the journal declare.
+//!
+//! Invariant: a stream that rules declared has the layout that it had in the run, since no rule file
+//! can change it while a run lasts.
+
+use std::path::Path;
+
+use corelane_feeds::declared::NULLS;
+use corelane_feeds::record::{Record, StreamId};
+use corelane_feeds::schema::{Field, Schema, SqlType};
+use corelane_feeds::units::PRICE_SCALE;
+use corelane_strategies::action;
+use corelane_strategies::registry::Registry;
+use zerocopy::IntoBytes;
+
+use super::segments;
+use crate::egress::schema_of;
+use crate::rerun::decided;
+
+/// Decimals of a price.
+const PRICE_DECIMALS: u8 = PRICE_SCALE.ilog10() as u8;
+
+/// The layouts that a journal's records can have.
+#[derive(Default)]
+pub struct Layouts {
+    declared: Vec<&'static Schema>,
+}
+
+impl Layouts {
+    /// Those of the journal in the folder of a run, or of one of its shards. Where what decided is
+    /// not beside it there are only this program's own.
+    #[must_use]
+    pub fn of(dir: &Path, registry: &Registry) -> Self {
+        // A folder with segments is a shard's.
+        let is_shard = segments(dir).is_ok_and(|found| !found.is_empty());
+        let run = if is_shard { dir.parent().unwrap_or(dir) } else { dir };
+        let Ok(config) = decided::load(run, registry) else { return Self::default() };
+        let streams = config.rule_set.declared_streams().iter();
+        let streams = streams.map(|stream| stream.declared.schema);
+        Self { declared: streams.chain(config.rule_set.declared().iter().copied()).collect() }
+    }
+
+    /// The schema of a stream.
+    #[must_use]
+    pub fn schema(&self, stream: StreamId) -> Option<&'static Schema> {
+        let declared = || self.declared.iter().find(|schema| schema.stream == stream).copied();
+        schema_of(stream).or_else(declared)
+    }
+}
+
+/// A value of a record.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub enum Cell<'a> {
+    /// None.
+    Null,
+    /// `BOOLEAN`.
+    Boolean(bool),
+    /// Whole, not negative.
+    Unsigned(u64),
+    /// Whole.
+    Signed(i64),
+    /// `DOUBLE`.
+    Double(f64),
+    /// In units of ten to the minus so many.
+    Decimal(i64, u8),
+    /// Text without its padding.
+    Text(&'a [u8]),
+}
+
+/// The columns of a stream, ready to be read.
+pub struct Columns {
+    /// The stream.
+    pub schema: &'static Schema,
+    /// Each with its bit in the mask of NULLs.
+    columns: Vec<(&'static Field, usize)>,
+    nulls: Option<usize>,
+}
+
+impl Columns {
+    /// Those of a stream.
+    #[must_use]
+    pub fn of(schema: &'static Schema) -> Self {
+        let is_action = schema.stream.0 & 0xff00 == action::FAMILY;
+        let is_cause = |name: &str| matches!(name, "session" | "rule" | "ordinal");
+        let mut bit = 0;
+        let columns = schema.columns().map(|field| {
+            // An action's mask tells of the columns that its rule filled.
+            let own = if is_action && is_cause(field.name) { usize::MAX } else { bit };
+            bit += usize::from(own != usize::MAX);
+            (field, own)
+        });
+        let columns = columns.collect();
+        let nulls = schema.fields.iter().find(|field| field.name == NULLS);
+        Self { schema, columns, nulls: nulls.map(|field| field.offset) }
+    }
+
+    /// Their names and types.
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.columns.iter().map(|(field, _)| *field)
+    }
+
+    /// Their values in a record of the stream.
+    pub fn cells<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = Cell<'a>> {
+        let bytes = record.as_bytes();
+        let mask = self.nulls.and_then(|at| bytes.get(at..)?.first_chunk());
+        let mask = mask.map_or(0, |mask| u64::from_le_bytes(*mask));
+        self.columns.iter().map(move |(field, bit)| {
+            let is_null = *bit != usize::MAX && mask >> (bit % 64) & 1 == 1;
+            let value = bytes.get(field.offset..field.offset + field.sql.bytes());
+            value.filter(|_| !is_null).map_or(Cell::Null, |value| cell(field.sql, value))
+        })
+    }
+}
+
+fn cell(sql: SqlType, value: &[u8]) -> Cell<'_> {
+    let mut word = [0; 8];
+    let len = value.len().min(8);
+    word[..len].copy_from_slice(&value[..len]);
+    let word = u64::from_le_bytes(word);
+    match sql {
+        SqlType::Boolean => Cell::Boolean(word != 0),
+        SqlType::TinyIntUnsigned
+        | SqlType::SmallIntUnsigned
+        | SqlType::IntUnsigned
+        | SqlType::BigIntUnsigned
+        | SqlType::Timestamp => Cell::Unsigned(word),
+        SqlType::TinyInt => Cell::Signed(i64::from(word as i8)),
+        SqlType::SmallInt => Cell::Signed(i64::from(word as i16)),
+        SqlType::Int => Cell::Signed(i64::from(word as i32)),
+        SqlType::BigInt | SqlType::Interval => Cell::Signed(word.cast_signed()),
+        SqlType::Double => Cell::Double(f64::from_bits(word)),
+        SqlType::Price => Cell::Decimal(word.cast_signed(), PRICE_DECIMALS),
+        SqlType::Decimal(scale) => Cell::Decimal(word.cast_signed(), scale),
+        SqlType::Char(_) => {
+            let end = value.iter().rposition(|&b| b != b' ' && b != 0).map_or(0, |at| at + 1);
+            Cell::Text(&value[..end])
+        }
+    }
+}
