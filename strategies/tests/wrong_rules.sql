@@ -313,7 +313,15 @@ CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b:(qt
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> b(qty > 1) WITHIN '5' SECOND THEN go(1)
 ----
-CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) -> EVERY NOT b:(qty > 1) FOR INTERVAL '5' SECOND THEN go(1)
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) -> EVERY NOT b:(qty > 1) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) AND EVERY b:(qty > 1){2} THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) -> NOT c:(qty > 5) -> EVERY (b:(qty > 1) -> d:(qty > 2)) THEN go(1)
+----
+CREATE RULE r ON itch.trade PARTITION BY symbol MATCH a:(qty > 1) -> EVERY (b:(qty > 1)?) THEN go(1)
+----
+INSERT INTO go SELECT m FROM itch.trade MATCH_RECOGNIZE (ORDER BY ts_event, symbol MEASURES 1 AS m PATTERN (a))
 ----
 CREATE RULE r ON itch.trade PARTITION BY symbol MATCH EVERY a:(qty > 1) -> a:(qty > 2) THEN go(1)
 ----

@@ -390,6 +390,22 @@ impl Running {
     }
 }
 
+impl Rules {
+    /// Asks for memory that a record will need; when that has come, for what it leads to.
+    #[inline]
+    fn ask_ahead(&self, record: &Record, further: bool, memory: Memory) {
+        let Some(route) = self.routes.ahead_of(record.header.stream) else { return };
+        for (window, _) in &route.windows {
+            self.pool.prefetch(*window, record.as_bytes(), further, memory);
+        }
+        for reader in &route.ahead {
+            if let Some(rule) = self.rules.get(reader.rule as usize) {
+                rule.operator.prefetch(reader.input as usize, record, further, memory);
+            }
+        }
+    }
+}
+
 impl Strategy for Rules {
     fn name(&self) -> &str {
         "rules"
@@ -424,14 +440,12 @@ impl Strategy for Rules {
     }
 
     fn looks_ahead(&self) -> bool {
-        self.routes.routes.iter().any(|route| !route.windows.is_empty())
+        self.routes.routes.iter().any(|route| !(route.windows.is_empty() && route.ahead.is_empty()))
     }
 
     #[inline]
     fn prefetch(&self, record: &Record, memory: Memory) {
-        for (window, _) in self.routes.windows(record.header.stream) {
-            self.pool.prefetch(*window, record.as_bytes(), false, memory);
-        }
+        self.ask_ahead(record, false, memory);
     }
 
     fn looks_further(&self) -> bool {
@@ -440,9 +454,7 @@ impl Strategy for Rules {
 
     #[inline]
     fn prefetch_further(&self, record: &Record, memory: Memory) {
-        for (window, _) in self.routes.windows(record.header.stream) {
-            self.pool.prefetch(*window, record.as_bytes(), true, memory);
-        }
+        self.ask_ahead(record, true, memory);
     }
 
     fn has_more(&self) -> bool {

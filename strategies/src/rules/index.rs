@@ -127,7 +127,7 @@ fn of_column<'a, 'g, T>(
 }
 
 #[inline]
-fn word_of(guard: &Guard, value: Value, row: &[u8]) -> u64 {
+pub(super) fn word_of(guard: &Guard, value: Value, row: &[u8]) -> u64 {
     match guard.column.ty() {
         Type::Text(_) => word_of_text(guard.program.text(value, row, &[])),
         _ => value.bits,

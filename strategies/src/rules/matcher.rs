@@ -15,26 +15,31 @@
 
 mod navigate;
 mod pending;
+mod sieve;
 mod sorted;
 
-use corelane_feeds::record::{Header, Record};
+use corelane_feeds::record::{Header, Record, StreamId};
 use corelane_feeds::streams::sys;
 use corelane_feeds::units::Nanos;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::ast::RowsPerMatch;
 use super::operator::{Context, Due, Progress};
-use super::pattern::{Host, Kind, Match, Patterns, Rows};
+use super::pattern::{Host, Kind, Match, Patterns, Rows, VarSet};
 use super::plan::{Formula, PatternPlan};
 use super::types::Value;
+use crate::memory::Memory;
 use crate::state::StateReader;
 use crate::strategy::StateError;
 use navigate::{Outcome, View};
 use pending::Pending;
-use sorted::Sorted;
+use sieve::Sieve;
+use sorted::{Sorted, ranks};
 
 /// Longest record in words.
 const WORDS_MAX: usize = corelane_feeds::record::RECORD_BYTES_MAX / 8;
+/// Words of a key that is asked for ahead.
+const KEY_WORDS_AHEAD: usize = 8;
 /// Changes when the saved state does.
 const STATE_VERSION: u32 = 0x4D41_5402;
 
@@ -42,6 +47,7 @@ const STATE_VERSION: u32 = 0x4D41_5402;
 pub(super) struct Matcher {
     plan: PatternPlan,
     patterns: Patterns,
+    sieves: Vec<Sieve>,
     /// The key of the row at hand.
     key: Vec<u64>,
     desk: Desk,
@@ -221,10 +227,16 @@ impl Judge<'_, '_> {
         key.extend_from_slice(found.key);
         let first =
             found.start().and_then(|row| Header::read_from_prefix(row.words.as_bytes()).ok());
-        let first = first.map_or([0; 2], |(header, _)| {
+        let named = |header: Header| {
             [header.seq.0, u64::from(header.feed) << 32 | u64::from(header.stream.0)]
-        });
-        key.extend_from_slice(&first);
+        };
+        key.extend_from_slice(&first.map_or([0; 2], |(header, _)| named(header)));
+        if !found.by_time {
+            // Of rows of one time, each leads to results of its own.
+            let last = found.iter().last();
+            let last = last.and_then(|row| Header::read_from_prefix(row.words.as_bytes()).ok());
+            key.extend_from_slice(&last.map_or([0; 2], |(header, _)| named(header)));
+        }
         Due::to_time(key, Nanos(found.ts))
     }
 
@@ -262,13 +274,14 @@ impl Matcher {
         let desk = Desk {
             row: vec![0; plan.scratch_bytes],
             inputs: vec![Value::NULL; plan.navs.len()],
-            key: Vec::with_capacity(key_words + 2),
+            key: Vec::with_capacity(key_words + 4),
             pending: Pending::new(plan.scratch_bytes, plan.navs.len()),
             last: None,
         };
         let sorted = plan.sorts.then(|| Sorted::new(plan.spec.rows_max, plan.row_bytes / 8));
         Self {
             patterns,
+            sieves: Sieve::all(&plan.conditions),
             key: vec![0; key_words],
             desk,
             time: 0,
@@ -308,7 +321,9 @@ impl Matcher {
             self.first_of_sorted(context);
         }
         if let Some(sorted) = &mut self.sorted {
-            sorted.push(record.header.ts_event.0, input, words);
+            let machine = &mut context.shared.machine;
+            let ranks = ranks(&self.plan.order, machine, words.as_bytes());
+            sorted.push(record.header.ts_event.0, ranks, input, words);
         }
         self.release(context)
     }
@@ -323,16 +338,40 @@ impl Matcher {
         cause: Cause,
         context: &mut Context<'_>,
     ) {
-        let Self { plan, patterns, key, desk, .. } = self;
-        if let Some(program) = plan.keys.get(input) {
-            program.fill(&mut context.shared.machine, words.as_bytes(), key);
+        let Self { plan, patterns, sieves, key, desk, .. } = self;
+        let row = words.as_bytes();
+        let stream = row.first_chunk().map_or(StreamId(0), |id| StreamId(u16::from_le_bytes(*id)));
+        let machine = &mut context.shared.machine;
+        let sieve = sieves.iter().find(|sieve| sieve.is_of(stream));
+        let vars = sieve.map_or(VarSet(0), |sieve| sieve.look(machine, row));
+        let is_nothing = patterns.passes_over(vars);
+        if let (false, Some(program)) = (is_nothing, plan.keys.get(input)) {
+            program.fill(machine, row, key);
         }
         // Deadlines come before the row: what has no room to be emitted waits.
         let mut judge = Judge { plan, desk, context, cause, stops: false };
         if plan.is_timed {
             patterns.advance(time, &mut judge);
         }
-        patterns.push(key, time, words, &mut judge);
+        if !is_nothing {
+            patterns.push_some(key, time, words, vars, &mut judge);
+        }
+    }
+
+    /// A record of its `input`th stream is about to come: asks for memory that it will need.
+    #[inline]
+    pub(super) fn prefetch(&self, input: usize, record: &Record, further: bool, memory: Memory) {
+        let row = record.as_bytes();
+        let mut key = [0; KEY_WORDS_AHEAD];
+        let (Some(key), Some(program)) = (key.get_mut(..self.key.len()), self.plan.keys.get(input))
+        else {
+            return;
+        };
+        let sieve = self.sieves.iter().find(|sieve| sieve.is_of(record.header.stream));
+        let vars = sieve.map_or(VarSet(0), |sieve| sieve.peek(row));
+        if program.peek(row, key).is_some() {
+            self.patterns.prefetch(key, vars, further, memory);
+        }
     }
 
     fn progress(&self) -> Progress {
@@ -355,8 +394,10 @@ impl Matcher {
 
     /// Rows and deadlines up to the watermark come, in order, as far as there is room for results.
     fn release(&mut self, context: &mut Context<'_>) -> Progress {
+        // Rows that are ordered among those of their time wait for the last one.
+        let until = self.watermark.saturating_sub(u64::from(!self.plan.order.is_empty()));
         while self.desk.pending.is_empty()
-            && self.sorted.as_ref().and_then(Sorted::next).is_some_and(|ts| ts <= self.watermark)
+            && self.sorted.as_ref().and_then(Sorted::next).is_some_and(|ts| ts <= until)
         {
             self.first_of_sorted(context);
         }
@@ -365,7 +406,7 @@ impl Matcher {
         }
         let Self { plan, patterns, desk, watermark, key, .. } = self;
         let mut judge = Judge { plan, desk, context, cause: Cause::Time, stops: true };
-        if plan.key_parts.is_empty() && patterns.has_absences() {
+        if plan.key_parts.is_empty() && patterns.waits_for_times() {
             // Its only key is there from the start: what begins with an absence begins now.
             key.fill(0);
             patterns.open(key, *watermark, &mut judge);

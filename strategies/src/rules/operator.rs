@@ -34,6 +34,7 @@ use super::query::Query;
 use super::types::Value;
 use crate::action::Cause;
 use crate::chain::STAGES_MAX;
+use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::state::StateReader;
 use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError};
@@ -172,6 +173,14 @@ impl Operator {
             Self::Hold(hold) => hold.restore(state),
             Self::Pattern(matcher) => matcher.restore(state),
             Self::Group(group) => group.restore(state),
+        }
+    }
+
+    /// A record of its `input`th stream is about to come.
+    #[inline]
+    pub(super) fn prefetch(&self, input: usize, record: &Record, further: bool, memory: Memory) {
+        if let Self::Pattern(matcher) = self {
+            matcher.prefetch(input, record, further, memory);
         }
     }
 

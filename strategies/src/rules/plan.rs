@@ -34,7 +34,7 @@ pub use follow::CannotFollow;
 pub(super) use group::{BOUNDS, Emit, GroupPlan};
 pub(super) use guard::{Guard, Values, word_of_text};
 pub(super) use output::Output;
-pub(super) use pattern::{Formula, NavPlan, PatternPlan};
+pub(super) use pattern::{Condition, Formula, NavPlan, PatternPlan, RANKS_MAX, Rank};
 pub(super) use place::{EVERYWHERE, StateKey};
 pub use place::{Placement, Shares};
 pub(super) use pool::PoolWindow;
@@ -184,6 +184,11 @@ impl Kind {
             Self::Pattern(plan) => plan.is_timed,
             Self::Group(_) => true,
         }
+    }
+
+    /// Whether its memory is asked for before a record's turn.
+    pub(super) fn looks_ahead(&self) -> bool {
+        matches!(self, Self::Pattern(_))
     }
 
     fn explain(&self, pool: &[PoolWindow], out: &mut Vec<String>) {

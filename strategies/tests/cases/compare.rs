@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::run::{Told, events};
+use crate::run::{Done, Told, events};
 use crate::{Job, tables};
 
 /// Numbers are equal within what single precision, which some sources use, can tell apart. Of what
@@ -112,8 +112,13 @@ fn windows(case: &Value) -> Option<Vec<Value>> {
     Some(rows.collect())
 }
 
-pub(crate) fn compare(case: &Value, job: &Job, told: &[Told]) -> Result<(), String> {
+pub(crate) fn compare(case: &Value, job: &Job, done: &Done) -> Result<(), String> {
+    let told = done.told.as_slice();
     let expected = &case["expected"];
+    if expected["error"] == true {
+        let why = "no error is counted, and one is expected";
+        return if done.has_failed { Ok(()) } else { Err(why.to_owned()) };
+    }
     // Where the order of some rows is left open, that of all is.
     let is_open = case["notes"].as_str().is_some_and(|notes| notes.contains("are a set"));
     let is_open = is_open || expected.get("windows_per_event").is_some();
@@ -129,7 +134,8 @@ pub(crate) fn compare(case: &Value, job: &Job, told: &[Told]) -> Result<(), Stri
     if let Some(rows) = all("rows").filter(|rows| rows.iter().any(|row| row.get("new").is_some())) {
         return compare_changes(case, &rows, told);
     }
-    let rows = all("rows").or_else(|| all("rows_iso")).or_else(|| all("matches"));
+    let ours = job.answer.as_deref().and_then(all);
+    let rows = ours.or_else(|| all("rows")).or_else(|| all("rows_iso")).or_else(|| all("matches"));
     let rows = rows.or_else(|| windows(case));
     let rows = rows.ok_or("what is expected is no rows")?;
     let by_name = rows.iter().any(|row| row.get("bind").is_some());
@@ -150,7 +156,9 @@ pub(crate) fn compare(case: &Value, job: &Job, told: &[Told]) -> Result<(), Stri
         };
         (told.iter().map(events).collect(), rows)
     } else if rows.iter().any(|row| row.get("row").is_some()) {
-        let row = |told: &Told| json!({ "on": id_of(told), "row": told.row });
+        let time_of = |told: &Told| told.on.and_then(|at| events(case).get(at)?["t_ms"].as_u64());
+        let row =
+            |told: &Told| json!({ "on": id_of(told), "t_ms": time_of(told), "row": told.row });
         (told.iter().map(row).collect(), rows)
     } else {
         (told.iter().map(|told| told.row.clone().into()).collect(), rows)

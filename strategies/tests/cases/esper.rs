@@ -8,7 +8,8 @@
 //! guard   = "where timer:within(" time ")" | "while(" condition ")"
 //! ```
 //!
-//! A timer is the absence, for its time, of a row that never comes.
+//! A timer is the absence, for its time, of a row that never comes. `withinmax` of EVERY is a loop
+//! of so many rows, each of which is told with what it binds last.
 
 use serde_json::Value;
 
@@ -17,10 +18,8 @@ use crate::run::End;
 
 /// Rows of a repeated step that are told at most.
 const REPEATED_MAX: usize = 4;
-const TOLD_ONCE: &str =
-    "declared: what binds the same rows is told once, EVERY within EVERY tells it again";
-const FROM_START: &str = "a guard's time counts from where the pattern starts, WITHIN's from a row";
-const NO_TIME: &str = "NOT without a row to come or a time is true at once: nothing happens then";
+const NO_TIME: &str =
+    "declared: NOT without a row to come or a time is true at once, and refused: nothing happens";
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -238,18 +237,24 @@ fn write(node: &Node) -> Result<String, String> {
     Ok(match node {
         Node::Step { name, stream, condition } => format!("{name}:{stream}({condition})"),
         Node::Timer(ms) => format!("NOT A(FALSE) FOR INTERVAL '{ms}' MILLISECOND"),
-        // Every beginning winds the clock up again.
         Node::Every(inner) => match inner.as_ref() {
-            Node::Within { max: Some(0), .. } => return Err(FROM_START.to_owned()),
-            Node::Within { node, .. } if matches!(**node, Node::Step { .. }) => {
-                format!("EVERY {}", write(node)?)
-            }
-            Node::Step { .. } => format!("EVERY {}", write(inner)?),
-            inner if has_every(inner) => return Err(TOLD_ONCE.to_owned()),
+            Node::Step { .. } | Node::Within { .. } => format!("EVERY {}", write(inner)?),
             inner => format!("EVERY ({})", write(inner)?),
         },
         Node::Not(_) => return Err(NO_TIME.to_owned()),
-        Node::Within { .. } => return Err(FROM_START.to_owned()),
+        Node::Within { node, ms, max } => {
+            let inner = match (node.as_ref(), max) {
+                // None is let through, as if none were meant.
+                (Node::Step { name, stream, .. }, Some(0)) => format!("{name}:{stream}(FALSE)"),
+                (Node::Every(step), Some(max)) => match (step.as_ref(), max) {
+                    (Node::Step { name, stream, .. }, 0) => format!("{name}:{stream}(FALSE)"),
+                    (Node::Step { .. }, max) => format!("{}{{1,{max}}}", write(step)?),
+                    _ => return Err("a maximum of more than a row".to_owned()),
+                },
+                (node, _) => write(node)?,
+            };
+            format!("({inner} WITHIN INTERVAL '{ms}' MILLISECOND)")
+        }
         Node::While { node, unless } => {
             let Node::Every(step) = node.as_ref() else {
                 return Err("`while` of what is no EVERY".to_owned());
@@ -286,17 +291,18 @@ fn write(node: &Node) -> Result<String, String> {
                 return Ok(format!("{guard} -> {}", parts.join(&format!(" -> {guard} -> "))));
             }
             let part = |node: &&Node| match node {
-                Node::Every(inner)
-                    if !matches!(**inner, Node::Step { .. } | Node::Within { .. }) =>
-                {
-                    Err(TOLD_ONCE.to_owned())
-                }
+                // Every beginning winds the clock up again.
+                Node::Every(inner) => match inner.as_ref() {
+                    Node::Within { node, max: None, .. } => Ok(format!("EVERY {}", write(node)?)),
+                    _ => write(node),
+                },
                 Node::Then(_) | Node::Either(_) | Node::Both(_) => brackets(node),
                 node => write(node),
             };
             let parts: Vec<String> = rest.iter().map(part).collect::<Result<_, _>>()?;
             parts.into_iter().chain(nots).collect::<Vec<_>>().join(" AND ")
         }
+        Node::Either(nodes) if is_maybe(nodes) => format!("{}{{0,1}}", brackets(&nodes[0])?),
         Node::Either(nodes) => {
             let once = nodes.iter().filter(|node| matches!(node, Node::Step { .. }));
             let once: Vec<String> = once.map(other).collect::<Result<_, _>>()?;
@@ -310,31 +316,41 @@ fn write(node: &Node) -> Result<String, String> {
             nodes.iter().map(part).collect::<Result<Vec<_>, String>>()?.join(" OR ")
         }
         Node::Then(nodes) => {
-            let mut parts: Vec<String> = Vec::new();
-            for (at, node) in nodes.iter().enumerate() {
-                let before = at.checked_sub(1).map(|at| &nodes[at]);
-                let before = match before {
-                    Some(Node::Every(inner)) => Some(inner.as_ref()),
-                    other => other,
-                };
-                parts.push(match (node, before) {
-                    (Node::Within { node, ms, max }, Some(Node::Step { name: first, .. }))
-                        if *max != Some(0) =>
-                    {
-                        let Node::Step { name, stream, condition } = node.as_ref() else {
-                            return Err("a guard of more than a row, whose maximum counts".into());
-                        };
-                        let and = if condition.is_empty() { "" } else { " AND " };
-                        let near = format!("ts - {first}.ts < INTERVAL '{ms}' MILLISECOND");
-                        format!("{name}:{stream}({condition}{and}{near})")
-                    }
-                    (Node::Both(_) | Node::Either(_) | Node::Then(_), _) => brackets(node)?,
-                    _ => write(node)?,
-                });
-            }
-            parts.join(" -> ")
+            let part = |node: &Node| match node {
+                Node::Either(nodes) if is_maybe(nodes) => write(node),
+                Node::Both(_) | Node::Either(_) | Node::Then(_) => brackets(node),
+                _ => write(node),
+            };
+            nodes.iter().map(part).collect::<Result<Vec<_>, String>>()?.join(" -> ")
         }
     })
+}
+
+/// `a or not a`: one, or none.
+fn is_maybe(nodes: &[Node]) -> bool {
+    match nodes {
+        [Node::Step { stream, condition, .. }, Node::Not(inner)] => match inner.as_ref() {
+            Node::Step { stream: other, condition: unless, .. } => {
+                (stream, condition) == (other, unless)
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether what repeats up to a maximum, or may be left out, is told at every row.
+fn is_told_again(node: &Node) -> bool {
+    match node {
+        Node::Step { .. } | Node::Timer(_) => false,
+        Node::Within { node, max, .. } => max.is_some() && has_every(node),
+        Node::Every(node) | Node::Not(node) | Node::Repeat { node, .. } => is_told_again(node),
+        Node::While { node, .. } => is_told_again(node),
+        Node::Either(nodes) if is_maybe(nodes) => true,
+        Node::Both(nodes) | Node::Either(nodes) | Node::Then(nodes) => {
+            nodes.iter().any(is_told_again)
+        }
+    }
 }
 
 fn has_timer(node: &Node) -> bool {
@@ -370,7 +386,10 @@ pub(crate) fn job(case: &Value) -> Result<Job, String> {
         let Some(told) = told else { continue };
         for at in 0..if *repeats { REPEATED_MAX } else { 1 } {
             columns.push(if *repeats { format!("{told}[{at}]") } else { told.clone() });
-            values.push(format!("first({name}.id, {at})"));
+            values.push(match *repeats {
+                true => format!("first({name}.id, {at})"),
+                false => format!("last({name}.id)"),
+            });
         }
     }
     let count = values.len();
@@ -379,12 +398,13 @@ pub(crate) fn job(case: &Value) -> Result<Job, String> {
     let declared: Vec<String> = names.iter().map(|name| format!("{name} VARCHAR(8)")).collect();
     let text = format!(
         "CREATE ACTION say ({});
-CREATE RULE r ON {}
+CREATE RULE r{} ON {}
   MATCH {matched}
   THEN say({});",
         declared.join(", "),
+        if is_told_again(&node) { " WITH (matches = 'all')" } else { "" },
         text.streams.join(", "),
         values.join(", ")
     );
-    Ok(Job { text, columns, end: End::Begun, lateness: "0s".to_owned() })
+    Ok(Job { columns, ..Job::new(text, End::Begun) })
 }

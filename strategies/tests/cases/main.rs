@@ -37,6 +37,14 @@ pub(crate) struct Job {
     pub(crate) end: End,
     /// How far rows of its streams may lag.
     pub(crate) lateness: String,
+    /// Which of several answers is ours, where sources differ about what is asked.
+    pub(crate) answer: Option<String>,
+}
+
+impl Job {
+    pub(crate) fn new(text: String, end: End) -> Self {
+        Self { text, columns: Vec::new(), end, lateness: "0s".to_owned(), answer: None }
+    }
 }
 
 /// How a case came out.
@@ -97,7 +105,7 @@ fn outcome(file: &str, case: &Value, id: &str) -> Outcome {
     };
     let text = declared(case, &job);
     match run::run(case, &text, job.end, &written::setting(id)) {
-        Ok(told) => match compare::compare(case, &job, &told) {
+        Ok(done) => match compare::compare(case, &job, &done) {
             Ok(()) => Outcome::Passed,
             Err(why) => Outcome::Failed(why),
         },
@@ -170,7 +178,7 @@ fn show(file: &str, case: &Value, id: &str) {
                 println!("    {event}");
             }
             match run::run(case, &text, job.end, &written::setting(id)) {
-                Ok(told) => told.iter().for_each(|told| println!("  {told:?}")),
+                Ok(done) => done.told.iter().for_each(|told| println!("  {told:?}")),
                 Err(why) => println!("{why}"),
             }
         }

@@ -42,5 +42,5 @@ INSERT INTO say SELECT {} FROM R MATCH_RECOGNIZE (
         measures.join(", ") + ", count(*) AS matched",
         defines.join(", ")
     );
-    Ok(Job { text, columns: Vec::new(), end: End::HourLater, lateness: "0s".to_owned() })
+    Ok(Job::new(text, End::HourLater))
 }

@@ -29,6 +29,13 @@ pub(crate) struct Told {
     pub(crate) row: Vec<Value>,
 }
 
+/// What rules did.
+pub(crate) struct Done {
+    pub(crate) told: Vec<Told>,
+    /// The search could not go on where it was to: an error elsewhere.
+    pub(crate) has_failed: bool,
+}
+
 /// A stream of a case: its name, and its columns with their types.
 pub(crate) struct Stream {
     pub(crate) name: String,
@@ -243,12 +250,7 @@ impl Run<'_> {
 }
 
 /// Compiles a text and runs it; what its actions hold.
-pub(crate) fn run(
-    case: &Value,
-    text: &str,
-    end: End,
-    setting: &Setting,
-) -> Result<Vec<Told>, String> {
+pub(crate) fn run(case: &Value, text: &str, end: End, setting: &Setting) -> Result<Done, String> {
     let shift = if end == End::Begun { BEGIN_MS } else { 0 };
     let mut set = RuleSet::new();
     set.add("case.sql", text).map_err(|error| error.to_string())?;
@@ -296,5 +298,8 @@ pub(crate) fn run(
         _ if waits => run.tick(last + HOUR_MS, None)?,
         _ => {}
     }
-    Ok(run.told)
+    let mut has_failed = false;
+    let failures = "pattern_skips_failed";
+    run.chain.counters(&mut |_, name, count| has_failed |= name == failures && count > 0);
+    Ok(Done { told: run.told, has_failed })
 }

@@ -213,20 +213,6 @@ impl Node {
         }
     }
 
-    /// EVERY of an absence or of several steps behind others.
-    fn repeats_inside(&self, is_first: bool) -> bool {
-        match self {
-            Node::Every(inner) => !is_first && !matches!(inner.as_ref(), Node::Step { .. }),
-            Node::Sequence(_, nodes) => {
-                (0..).zip(nodes).any(|(at, node)| node.repeats_inside(is_first && at == 0))
-            }
-            Node::Both(nodes) | Node::Either(nodes) => {
-                nodes.iter().any(|node| node.repeats_inside(false))
-            }
-            Node::Step { .. } | Node::Not { .. } => false,
-        }
-    }
-
     fn write(&self) -> String {
         let brackets = |node: &Node| match node {
             Node::Sequence(..) => format!("({})", node.write()),
@@ -277,9 +263,6 @@ pub(crate) fn job(case: &Value, source: &str) -> Result<Job, String> {
     if !text.rest.trim().is_empty() {
         return Err(format!("the translator cannot read `{}`", text.rest));
     }
-    if node.repeats_inside(true) {
-        return Err("behind `->`, EVERY repeats one step, not an absence or a group".to_owned());
-    }
     let declared = streams(case);
     let values: Vec<(String, &str)> = selected
         .split(',')
@@ -308,5 +291,5 @@ CREATE RULE r ON {}
         node.write(),
         values.join(", ")
     );
-    Ok(Job { text, columns: Vec::new(), end: End::Begun, lateness: "0s".to_owned() })
+    Ok(Job::new(text, End::Begun))
 }

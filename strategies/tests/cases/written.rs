@@ -5,7 +5,8 @@
 //! rows by name, `-- lateness: 2s` is that of its streams, `-- end` lets an hour pass after the
 //! last event, `-- end: days` two days. `-- time: t` names the field that is a row's event time
 //! where it has one; `-- watermarks: 60` says that the case's watermarks are those of streams with
-//! so many milliseconds of lateness, which nothing else moves.
+//! so many milliseconds of lateness, which nothing else moves; `-- answer: rows_x` which of several
+//! answers it is to give.
 
 use crate::Job;
 use crate::run::End;
@@ -57,9 +58,9 @@ pub(crate) fn job(id: &str) -> Option<Result<Job, String>> {
         None => End::Open,
     };
     Some(Ok(Job {
-        text: text.to_owned(),
         lateness: note("-- lateness: ").unwrap_or("0s").to_owned(),
         columns: columns.split_whitespace().map(str::to_owned).collect(),
-        end,
+        answer: note("-- answer: ").map(str::to_owned),
+        ..Job::new(text.to_owned(), end)
     }))
 }

@@ -42,6 +42,12 @@ pub(in crate::rules) enum Part {
     Empty,
     /// The next attempt begins when one has come here.
     Anew,
+    /// A part that has to be complete in so long, nanoseconds, from when it is waited for.
+    Within(Box<Part>, u64),
+    /// A part that begins again when it is complete, and when it cannot be any more.
+    Every(Box<Part>),
+    /// A part of which the first way to be complete ends the others.
+    First(Box<Part>),
     /// How the next row is found.
     Gap {
         /// What may lie between.
@@ -61,6 +67,8 @@ pub(in crate::rules) enum Part {
         var: Name,
         /// For how long, nanoseconds.
         for_ns: Option<u64>,
+        /// What must not come either: more of the loop that it ends.
+        others: Vec<Name>,
     },
 }
 
@@ -138,8 +146,8 @@ pub(in crate::rules) struct InsertMatch {
     pub(in crate::rules) alias: Option<Name>,
     /// PARTITION BY
     pub(in crate::rules) partition: Vec<Expr>,
-    /// ORDER BY
-    pub(in crate::rules) order: Option<Expr>,
+    /// ORDER BY: the event time, and what orders rows of one time, each with whether it descends.
+    pub(in crate::rules) order: Vec<(Expr, bool)>,
     /// MEASURES
     pub(in crate::rules) measures: Vec<(Expr, Name)>,
     /// Which rows there are for a match.

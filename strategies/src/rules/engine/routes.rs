@@ -25,6 +25,8 @@ pub(super) struct Route {
     pub(super) windows: Vec<(u32, u64)>,
     /// The rules that read it.
     pub(super) readers: Vec<Reader>,
+    /// Those of them whose memory is asked for ahead.
+    pub(super) ahead: Vec<Reader>,
     /// Which of the readers a record can matter to; every one if there is no index.
     pub(super) index: Option<Index>,
 }
@@ -67,29 +69,28 @@ impl Routes {
             let windows = (0..).zip(&set.pool).zip(&window_homes);
             let windows = windows.filter(|((_, window), _)| window.stream == *stream);
             let windows = windows.map(|((at, _), homes)| (at, *homes)).collect();
-            let (mut readers, mut guards) = (Vec::new(), Vec::new());
+            let (mut readers, mut guards, mut ahead) = (Vec::new(), Vec::new(), Vec::new());
             for (rule, plan) in (0..).zip(&set.rules) {
                 // Time passes everywhere.
                 let is_time = plan.kind.is_timed() && TIMES.contains(stream);
                 let home = if is_time { EVERYWHERE } else { home_of(rule as usize) };
                 for (input, _) in (0..).zip(&plan.reads).filter(|(_, read)| *read == stream) {
                     readers.push(Reader { rule, input, home });
+                    let is_ahead = plan.kind.looks_ahead() && !is_time;
+                    ahead.extend(is_ahead.then_some(Reader { rule, input, home }));
                     guards.push(plan.kind.guard());
                 }
             }
             let index = Some(Index::new(&guards)).filter(Index::is_useful);
-            Route { windows, readers, index }
+            Route { windows, readers, ahead, index }
         });
         Self { routes: routes.collect(), streams }
     }
 
-    /// The windows that see a stream's records.
+    /// What a stream's records come to, for those who look ahead.
     #[inline]
-    pub(super) fn windows(&self, stream: StreamId) -> &[(u32, u64)] {
-        match self.streams.binary_search(&stream) {
-            Ok(at) => self.routes.get(at).map_or(&[], |route| &route.windows),
-            Err(_) => &[],
-        }
+    pub(super) fn ahead_of(&self, stream: StreamId) -> Option<&Route> {
+        self.routes.get(self.streams.binary_search(&stream).ok()?)
     }
 
     #[inline]

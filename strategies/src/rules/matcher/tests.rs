@@ -1,6 +1,10 @@
 //! Row patterns in the rule language, from text to actions.
 
+mod naive;
+mod tree;
+
 use corelane_feeds::record::{Record, RecordBuf, Stamp, View};
+use corelane_feeds::schema::SqlType;
 use corelane_feeds::streams::sys;
 use corelane_feeds::text::{Format, TextConfig, TextFeed};
 use corelane_feeds::units::{Nanos, Seq};
@@ -85,7 +89,8 @@ fn told(set: &RuleSet, action: &Record) -> String {
     for (bit, name) in ["k", "a", "b", "t"].into_iter().enumerate() {
         parts.push(match name {
             _ if nulls >> bit & 1 == 1 => "-".to_owned(),
-            "k" | "t" => text(name),
+            "k" => text(name),
+            "t" if matches!(schema.field(name).unwrap().sql, SqlType::Char(_)) => text(name),
             _ => word(name).to_string(),
         });
     }
@@ -393,4 +398,48 @@ fn partial_matches_are_bounded() {
           MATCH EVERY a:(c = 'a') -> b:(c = 'b') THEN say(k, a.v, b.v, '')";
     let text = "A,a,1,1,1\nA,a,2,1,2\nA,a,3,1,3\nA,b,4,1,4";
     assert_eq!(run(rules, text), ["A 2 4 ", "A 3 4 "]);
+}
+
+#[test]
+fn what_begins_again_behind_a_step() {
+    let rules = |pattern: &str| {
+        format!(
+            "CREATE RULE r ON rows PARTITION BY k MATCH EVERY a:(c = 'a') -> {pattern}
+             THEN say(k, a.v, d.v, '')"
+        )
+    };
+    let text = "A,a,1,1,1\nA,b,2,1,2\nA,b,3,1,3\nA,d,4,1,4\nA,b,5,1,5\nA,d,6,1,6\nA,d,7,1,9";
+    let group = run(&rules("EVERY (b:(c = 'b') -> d:(c = 'd'))"), text);
+    assert_eq!(group, ["A 1 4 ", "A 1 6 "]);
+    let silence =
+        run(&rules("EVERY NOT b:(c = 'b') FOR INTERVAL '1.5' SECOND -> d:(c = 'd')"), text);
+    assert_eq!(silence, ["A 1 6 ", "A 1 7 ", "A 1 7 "]);
+    let both = run(&rules("EVERY (NOT b:(c = 'b') -> d:(c = 'd' AND v > 4))"), text);
+    assert_eq!(both, ["A 1 6 ", "A 1 7 "]);
+}
+
+#[test]
+fn brackets_with_a_time_of_their_own() {
+    let rules = |pattern: &str| {
+        format!("CREATE RULE r ON rows PARTITION BY k MATCH {pattern} THEN say(k, a.v, b.v, '')")
+    };
+    let (a, b) = ("a:(c = 'a')", "b:(c = 'b')");
+    let text = "A,a,1,1,1\nA,b,2,1,3\nB,a,3,1,4\nB,b,4,1,7\nB,a,5,1,8\nB,b,6,1,9";
+    let next = run(&rules(&format!("EVERY {a} -> ({b} WITHIN INTERVAL '3' SECOND)")), text);
+    assert_eq!(next, ["A 1 2 ", "B 5 6 "], "from the step before, and not at its bound");
+    let any = format!("EVERY ({a} -> EVERY {b} WITHIN INTERVAL '4' SECOND)");
+    let twice = ["A 1 2 ", "B 3 4 ", "B 5 6 ", "B 5 6 "];
+    assert_eq!(run(&rules(&any), text), twice, "began again with 4 and when the time was over");
+    let both = format!("EVERY (({a} WITHIN INTERVAL '1' SECOND) AND {b})");
+    assert_eq!(run(&rules(&both), text), ["A 1 2 ", "B 3 4 ", "B 5 6 "]);
+}
+
+#[test]
+fn rows_of_one_time_are_ordered_by_more() {
+    let rules = "
+        INSERT INTO say SELECT k, a, b, '' FROM rows MATCH_RECOGNIZE (
+            PARTITION BY k ORDER BY ts, p DESC, v MEASURES a.v AS a, b.v AS b
+            PATTERN (a b) DEFINE a AS c = 'a', b AS c = 'b')";
+    let text = "A,b,1,1,1\nA,a,2,2,1\nA,b,4,1,2\nA,a,3,1,2\nA,a,5,1,3\nA,b,6,2,3\ntick 4";
+    assert_eq!(run(rules, text), ["A 2 1 ", "A 3 4 "]);
 }

@@ -114,7 +114,7 @@ impl Reader<'_> {
         self.words(&["MATCH_RECOGNIZE"])?;
         self.token(&Token::LParen)?;
         let partition = self.partition()?;
-        let order = if self.word("ORDER") { Some(self.order()?) } else { None };
+        let order = if self.word("ORDER") { self.order()? } else { Vec::new() };
         let measures = if self.word("MEASURES") { self.measures()? } else { Vec::new() };
         let rows = self.rows_per_match()?;
         let pattern = self.pattern()?;
@@ -145,19 +145,28 @@ impl Reader<'_> {
         })))
     }
 
-    fn order(&mut self) -> Parsed<Expr> {
+    fn order(&mut self) -> Parsed<Vec<(Expr, bool)>> {
         self.words(&["BY"])?;
-        let order = self.expr()?;
-        self.word("ASC");
-        let next = self.parser.peek_token();
-        if next.token == Token::Comma || self.word("DESC") {
-            return Err(Wrong {
-                span: self.places.bytes(next.span),
-                title: "rows come in the order of their event time".to_owned(),
-                label: "ORDER BY takes that one column, ascending".to_owned(),
-            });
+        let mut order = Vec::new();
+        loop {
+            let expr = self.expr()?;
+            let span = self.here();
+            let descends = self.word("DESC");
+            if descends && order.is_empty() {
+                return Err(Wrong {
+                    span,
+                    title: "rows come in the order of their event time".to_owned(),
+                    label: "ORDER BY takes that column first, ascending".to_owned(),
+                });
+            }
+            if !descends {
+                self.word("ASC");
+            }
+            order.push((expr, descends));
+            if !self.parser.consume_token(&Token::Comma) {
+                return Ok(order);
+            }
         }
-        Ok(order)
     }
 
     fn measures(&mut self) -> Parsed<Vec<(Expr, Name)>> {

@@ -3,19 +3,22 @@
 //! ```text
 //! sequence = unit { ("->" ["EVERY"] | ",") unit }
 //! unit     = both { "OR" both }          both = one { "AND" one }
-//! one      = "NOT" step ["FOR" time] | ["EVERY"] step
-//!          | (step | "(" sequence ")") [quantifier] ["UNTIL" step]
+//! one      = "NOT" step ["FOR" time] | "EVERY" (step | group | "NOT" step "FOR" time)
+//!          | (step | group) [quantifier] ["UNTIL" step]
+//! group    = "(" sequence ["WITHIN" time] ")"
 //! step     = [name ":"] stream-or-name ["(" condition ")"]
 //! ```
 //!
 //! Invariant: as in the parent module; every step is a variable of its own.
 
+mod lower;
+
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Token;
 
 use super::{DEPTH_MAX, Parsed, Reader, Wrong};
-use crate::rules::ast::{Define, MatchRule, Name, Part, Pattern, RuleOption, SkipTo, Statement};
-use crate::rules::pattern::{GapMode, Start};
+use crate::rules::ast::{Define, MatchRule, Name, Pattern, RuleOption, SkipTo, Statement};
+use crate::rules::pattern::Start;
 
 /// Steps that AND joins, at most: each order is a way of its own.
 const BOTH_MAX: usize = 5;
@@ -38,30 +41,19 @@ enum Unit {
     Not(Name, Option<u64>),
     Every(Name),
     Group(Vec<(Link, Unit)>),
+    /// In so many nanoseconds from when it is waited for.
+    Within(Box<Unit>, u64),
+    /// EVERY of what is more than a step.
+    Again(Box<Unit>),
     Both(Vec<Unit>),
     Either(Vec<Unit>),
-    Repeat { unit: Box<Unit>, min: u32, max: Option<u32>, greedy: bool, until: Option<Name> },
-}
-
-/// How a row is found.
-#[derive(Clone)]
-struct Way {
-    mode: GapMode,
-    unless: Vec<Name>,
-    unless_first: Vec<Name>,
-    yields: Vec<Name>,
-    goes_on: bool,
-}
-
-impl Way {
-    fn new(mode: GapMode, unless: Vec<Name>) -> Self {
-        Self { mode, unless, unless_first: Vec::new(), yields: Vec::new(), goes_on: false }
-    }
-
-    fn part(self) -> Part {
-        let Self { mode, unless, unless_first, yields, goes_on } = self;
-        Part::Gap { mode, unless, unless_first, yields, goes_on }
-    }
+    Repeat {
+        unit: Box<Unit>,
+        min: u32,
+        max: Option<u32>,
+        greedy: bool,
+        until: Option<Name>,
+    },
 }
 
 impl Reader<'_> {
@@ -76,7 +68,7 @@ impl Reader<'_> {
         let begin = self.here();
         let mut defines = Vec::new();
         let every = self.word("EVERY");
-        let units = self.sequence(&mut defines, 0)?;
+        let mut units = self.sequence(&mut defines, 0)?;
         let span = begin.start..self.here().start.max(begin.end);
         let within_ns = if self.word("WITHIN") { Some(self.time()?) } else { None };
         let mut poison = Vec::new();
@@ -92,10 +84,13 @@ impl Reader<'_> {
         let then = self.then()?;
         let first = units.first().map(|(_, unit)| unit);
         let waits = first.is_some_and(waits);
-        let is_group = matches!(first, Some(Unit::Group(_)));
+        let is_group = matches!(first, Some(Unit::Group(_) | Unit::Within(..)));
+        // What acts more than once as it goes on is one attempt, which begins again within.
+        let is_again = every && is_group && first.is_some_and(unit_has_every);
         let start = match every {
-            // What was forbidden before the first step has come: it is over.
-            false if first.is_some_and(is_forbidding) => Start::Once,
+            true if is_again => Start::Once,
+            // What was forbidden before the first step has come, or a time is over: so is it.
+            false if first.is_some_and(is_forbidding) || has_limit(&units) => Start::Once,
             false => Start::UntilMatch,
             true if is_group || waits => Start::Again,
             true => Start::EveryRow,
@@ -104,7 +99,11 @@ impl Reader<'_> {
         let is_guard = matches!(first, Some(Unit::Not(_, None)));
         let anew = start == Start::Again && !is_guard && units.len() > 1;
         let all = has_every(&units);
-        let part = self.lower_sequence(units, None, anew)?;
+        if is_again {
+            let (link, first) = units.remove(0);
+            units.insert(0, (link, Unit::Again(Box::new(first))));
+        }
+        let part = lower::lower_sequence(units, None, anew)?;
         let subsets = Vec::new();
         let pattern = Pattern { span, part, defines, subsets, within_ns, skip };
         Ok(Statement::MatchRule(Box::new(MatchRule {
@@ -121,7 +120,7 @@ impl Reader<'_> {
     }
 
     fn sequence(&mut self, defines: &mut Vec<Define>, depth: usize) -> Parsed<Vec<(Link, Unit)>> {
-        if depth == DEPTH_MAX {
+        if depth >= DEPTH_MAX {
             let (title, label) = ("the pattern is nested too deeply", "here");
             return Err(Wrong { span: self.here(), title: title.into(), label: label.into() });
         }
@@ -136,13 +135,10 @@ impl Reader<'_> {
             };
             let begin = self.here();
             let unit = self.unit(defines, depth)?;
-            if link == Link::EveryOne && is_not(&unit) {
-                return Err(Wrong {
-                    span: begin.start..self.here().start.max(begin.end),
-                    title: "EVERY behind `->` repeats a step, not an absence".to_owned(),
-                    label: "this is no step".to_owned(),
-                });
+            if link == Link::EveryOne && matches!(unit, Unit::Not(_, None)) {
+                return Err(no_beginning(begin.start..self.here().start.max(begin.end)));
             }
+            let (link, unit) = if link == Link::EveryOne { again(unit) } else { (link, unit) };
             units.push((link, unit));
         }
     }
@@ -156,17 +152,18 @@ impl Reader<'_> {
                 both.push(self.one(defines, depth)?);
             }
             let span = begin.start..self.here().start.max(begin.end);
-            let is_timed = |unit: &Unit| matches!(unit, Unit::Not(_, Some(_)));
+            let is_timed = |unit: &Unit| {
+                matches!(unit, Unit::Not(_, Some(_)) | Unit::Within(..) | Unit::Again(_))
+            };
             let is_guard = |unit: &Unit| matches!(unit, Unit::Not(_, None));
-            let is_step = |unit: &Unit| matches!(unit, Unit::Step(_) | Unit::Every(_));
-            let is_mixed =
-                both.iter().any(is_timed) && !both.iter().all(|unit| is_not(unit) || is_step(unit));
+            let is_one = |unit: &Unit| is_not(unit) || single(unit).is_some();
+            let is_mixed = both.iter().any(is_timed) && !both.iter().all(is_one);
             let is_wrong = both.len() > BOTH_MAX || both.iter().all(is_guard) || is_mixed;
             if both.len() > 1 && is_wrong {
                 return Err(Wrong {
                     span,
                     title: "AND joins up to five steps, one of which is to come".to_owned(),
-                    label: "beside NOT ... FOR a time, steps alone".to_owned(),
+                    label: "beside NOT ... FOR, WITHIN and EVERY, steps alone".to_owned(),
                 });
             }
             all.push(if both.len() == 1 { both.remove(0) } else { Unit::Both(both) });
@@ -183,12 +180,28 @@ impl Reader<'_> {
             return Ok(Unit::Not(step, for_ns));
         }
         if self.word("EVERY") {
-            return Ok(Unit::Every(self.step(defines)?));
+            let begin = self.here();
+            if depth >= DEPTH_MAX {
+                return Err(no_beginning(begin));
+            }
+            let unit = self.one(defines, depth + 1)?;
+            let span = begin.start..self.here().start.max(begin.end);
+            return match unit {
+                Unit::Step(name) => Ok(Unit::Every(name)),
+                Unit::Not(_, Some(_)) | Unit::Group(_) | Unit::Within(..) => {
+                    Ok(Unit::Again(Box::new(unit)))
+                }
+                _ => Err(no_beginning(span)),
+            };
         }
         let unit = if self.parser.consume_token(&Token::LParen) {
-            let inner = self.sequence(defines, depth + 1)?;
+            let inner = Unit::Group(self.sequence(defines, depth + 1)?);
+            let within = if self.word("WITHIN") { Some(self.time()?) } else { None };
             self.token(&Token::RParen)?;
-            Unit::Group(inner)
+            match within {
+                Some(ns) => Unit::Within(Box::new(inner), ns),
+                None => inner,
+            }
         } else {
             Unit::Step(self.step(defines)?)
         };
@@ -237,181 +250,38 @@ impl Reader<'_> {
         defines.push(Define { var, stream, condition });
         Ok(name)
     }
+}
 
-    /// With `anew`, the next attempt begins when the first unit is complete.
-    fn lower_sequence(
-        &self,
-        units: Vec<(Link, Unit)>,
-        lead: Option<Way>,
-        anew: bool,
-    ) -> Parsed<Part> {
-        let mut parts = Vec::new();
-        let (mut unless, mut unless_first) = (Vec::new(), Vec::new());
-        let mut lead = lead;
-        let count = units.len();
-        let links: Vec<Link> = units.iter().map(|(link, _)| *link).collect();
-        for (at, (link, unit)) in units.into_iter().enumerate() {
-            let is_last = at + 1 == count;
-            if let Unit::Not(step, None) = unit {
-                if is_last {
-                    parts.push(Part::Absent { var: step, for_ns: None });
-                } else if link == Link::Directly {
-                    unless_first.push(step);
-                } else {
-                    unless.push(step);
-                }
-                continue;
-            }
-            let mode = match link {
-                Link::First => GapMode::Next,
-                Link::Eventually => GapMode::Next,
-                Link::EveryOne => GapMode::Any,
-                Link::Directly => GapMode::Strict,
-            };
-            let guarded = !unless.is_empty() || !unless_first.is_empty();
-            let mut way = Way::new(mode, take(&mut unless));
-            way.unless_first = take(&mut unless_first);
-            let is_first = parts.is_empty();
-            let way = match lead.take() {
-                Some(lead) if is_first => {
-                    way.mode = lead.mode;
-                    way.unless.extend(lead.unless);
-                    way.unless_first.extend(lead.unless_first);
-                    Some(way)
-                }
-                _ => (!is_first || guarded).then_some(way),
-            };
-            let next = links.get(at + 1);
-            let again = match link {
-                Link::EveryOne => GapMode::Any,
-                Link::Directly => GapMode::Strict,
-                Link::First if next == Some(&Link::Directly) => GapMode::Strict,
-                Link::First | Link::Eventually => GapMode::Next,
-            };
-            parts.push(self.lower(unit, way, again)?);
-            if anew && at == 0 {
-                parts.push(Part::Anew);
-            }
-        }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Part::Sequence(parts) })
-    }
-
-    /// A unit, found in a way; its iterations follow each other as `again` says.
-    fn lower(&self, unit: Unit, way: Option<Way>, again: GapMode) -> Parsed<Part> {
-        let led = |part: Part| match way.clone() {
-            Some(way) => Part::Sequence(vec![way.part(), part]),
-            None => part,
-        };
-        Ok(match unit {
-            Unit::Step(name) => led(Part::Var(name)),
-            Unit::Not(var, for_ns) => led(Part::Absent { var, for_ns }),
-            Unit::Every(name) => {
-                let mut way = way.unwrap_or_else(|| Way::new(GapMode::Any, Vec::new()));
-                way.mode = GapMode::Any;
-                Part::Sequence(vec![way.part(), Part::Var(name)])
-            }
-            Unit::Group(units) => self.lower_sequence(units, way, false)?,
-            Unit::Either(units) => self.lower_either(units, way.as_ref(), again)?,
-            Unit::Both(units) => self.lower_both(units, way.as_ref())?,
-            Unit::Repeat { unit, min, max, greedy, until } => {
-                let mut way = way;
-                if let (0, Some(until)) = (min, &until) {
-                    // The first iteration is one that may not come.
-                    let lead = way.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
-                    lead.unless.push(until.clone());
-                }
-                let next = Way::new(again, until.into_iter().collect());
-                let repeat = |part: Part, min: u32, max: Option<u32>| Part::Repeat {
-                    part: Box::new(part),
-                    min,
-                    max,
-                    greedy,
-                };
-                let rest = self.lower((*unit).clone(), Some(next), again)?;
-                let first = self.lower(*unit, way, again)?;
-                let most = max.map(|max| max - 1);
-                let least = min.saturating_sub(1);
-                let tail = (most != Some(0)).then(|| repeat(rest, least, most));
-                let all = Part::Sequence(std::iter::once(first).chain(tail).collect());
-                if min == 0 { repeat(all, 0, Some(1)) } else { all }
-            }
-        })
-    }
-
-    /// One of them; of steps, the one that comes first.
-    fn lower_either(&self, units: Vec<Unit>, way: Option<&Way>, again: GapMode) -> Parsed<Part> {
-        let steps: Vec<Name> = units
-            .iter()
-            .filter_map(|unit| match unit {
-                Unit::Step(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
-        let is_first = steps.len() == units.len();
-        let mut all = Vec::new();
-        for (at, unit) in units.into_iter().enumerate() {
-            let mut way = way.cloned();
-            if is_first {
-                let way = way.get_or_insert_with(|| Way::new(GapMode::Next, Vec::new()));
-                let others = (0..).zip(&steps).filter(|(other, _)| *other != at);
-                way.yields = others.map(|(_, name)| name.clone()).collect();
-            }
-            all.push(self.lower(unit, way, again)?);
-        }
-        Ok(Part::Either(all))
-    }
-
-    /// Steps and absences in any order; what must not come may not until the last of them.
-    fn lower_both(&self, units: Vec<Unit>, way: Option<&Way>) -> Parsed<Part> {
-        let (mut all, mut unless) = (Vec::new(), Vec::new());
-        for unit in units {
-            match unit {
-                Unit::Not(step, None) => unless.push(step),
-                other => all.push(other),
-            }
-        }
-        let is_timed = all.iter().any(is_not);
-        let has_every = all.iter().any(unit_has_every);
-        // What an order waits for later: an absence whose time is not over yet, and a step that
-        // counts once, must not have come before.
-        let is_ahead = |unit: &Unit| match unit {
-            Unit::Not(name, _) => Some(name.clone()),
-            Unit::Step(name) if has_every => Some(name.clone()),
-            _ => None,
-        };
-        let time = |unit: &Unit| match unit {
-            Unit::Not(_, for_ns) => *for_ns,
-            _ => None,
-        };
-        let mut orders = Vec::new();
-        for order in permutations(all.len()) {
-            let times: Vec<u64> = order.iter().filter_map(|&at| time(&all[at])).collect();
-            if !times.is_sorted() {
-                continue;
-            }
-            let mut parts = Vec::new();
-            for (place, &at) in order.iter().enumerate() {
-                let ahead = order[place + 1..].iter().filter_map(|&at| is_ahead(&all[at]));
-                let guards: Vec<Name> = unless.iter().cloned().chain(ahead).collect();
-                let way = match (place, way.cloned()) {
-                    (0, None) if guards.is_empty() => None,
-                    (0, lead) => {
-                        let mut way = lead.unwrap_or_else(|| Way::new(GapMode::Next, Vec::new()));
-                        way.unless.extend(guards);
-                        Some(way)
-                    }
-                    _ => Some(Way { goes_on: is_timed, ..Way::new(GapMode::Next, guards) }),
-                };
-                parts.push(self.lower(all[at].clone(), way, GapMode::Next)?);
-            }
-            orders.push(Part::Sequence(parts));
-        }
-        Ok(Part::Either(orders))
+fn no_beginning(span: std::ops::Range<usize>) -> Wrong {
+    Wrong {
+        span,
+        title: "EVERY is of a step, of brackets, or of NOT ... FOR a time".to_owned(),
+        label: "this does not begin again".to_owned(),
     }
 }
 
-fn take(names: &mut Vec<Name>) -> Vec<Name> {
-    std::mem::take(names)
+/// A unit behind `-> EVERY`: a step is found as often as it comes, what is more begins again.
+fn again(unit: Unit) -> (Link, Unit) {
+    match unit {
+        Unit::Not(..) | Unit::Group(_) | Unit::Within(..) => {
+            (Link::Eventually, Unit::Again(Box::new(unit)))
+        }
+        Unit::Both(mut all) if !matches!(all[0], Unit::Step(_)) => {
+            all[0] = again(all[0].clone()).1;
+            (Link::Eventually, Unit::Both(all))
+        }
+        unit => (Link::EveryOne, unit),
+    }
+}
+
+/// The one step that a unit comes to.
+fn single(unit: &Unit) -> Option<&Name> {
+    match unit {
+        Unit::Step(name) | Unit::Every(name) | Unit::Not(name, Some(_)) => Some(name),
+        Unit::Group(units) if units.len() == 1 => single(&units[0].1),
+        Unit::Within(unit, _) => single(unit),
+        _ => None,
+    }
 }
 
 fn is_not(unit: &Unit) -> bool {
@@ -421,20 +291,35 @@ fn is_not(unit: &Unit) -> bool {
 /// Whether an attempt can wait without a row: EVERY is then no beginning at every row.
 fn waits(unit: &Unit) -> bool {
     match unit {
-        Unit::Not(..) => true,
-        Unit::Both(all) | Unit::Either(all) => all.iter().any(is_not),
+        Unit::Not(..) | Unit::Within(..) => true,
+        Unit::Both(all) | Unit::Either(all) => all.iter().any(waits),
         _ => false,
     }
 }
 
-/// Whether it forbids what has no time limit.
+/// Whether it forbids what has no time limit, or has a time limit itself.
 fn is_forbidding(unit: &Unit) -> bool {
     match unit {
-        Unit::Not(_, None) => true,
-        Unit::Both(all) => all.iter().any(|unit| matches!(unit, Unit::Not(_, None))),
+        Unit::Not(_, None) | Unit::Within(..) => true,
+        Unit::Both(all) => all.iter().any(is_forbidding),
+        Unit::Either(all) => all.iter().any(|unit| matches!(unit, Unit::Within(..))),
         Unit::Group(units) => units.first().is_some_and(|(_, unit)| is_forbidding(unit)),
         _ => false,
     }
+}
+
+/// Whether a part has a time of its own, but for what begins again.
+fn has_limit(units: &[(Link, Unit)]) -> bool {
+    fn of(unit: &Unit) -> bool {
+        match unit {
+            Unit::Within(..) => true,
+            Unit::Group(units) => has_limit(units),
+            Unit::Both(units) | Unit::Either(units) => units.iter().any(of),
+            Unit::Repeat { unit, .. } => of(unit),
+            Unit::Again(_) | Unit::Every(_) | Unit::Step(_) | Unit::Not(..) => false,
+        }
+    }
+    units.iter().any(|(_, unit)| of(unit))
 }
 
 fn has_every(units: &[(Link, Unit)]) -> bool {
@@ -446,20 +331,8 @@ fn unit_has_every(unit: &Unit) -> bool {
         Unit::Group(units) => has_every(units),
         Unit::Both(units) | Unit::Either(units) => units.iter().any(unit_has_every),
         Unit::Repeat { unit, .. } => unit_has_every(unit),
-        Unit::Every(_) => true,
+        Unit::Within(unit, _) => unit_has_every(unit),
+        Unit::Every(_) | Unit::Again(_) => true,
         Unit::Step(_) | Unit::Not(..) => false,
     }
-}
-
-/// Every order of so many things, as in a dictionary.
-fn permutations(count: usize) -> Vec<Vec<usize>> {
-    let mut all = vec![Vec::new()];
-    for _ in 0..count {
-        let longer = |order: &Vec<usize>| -> Vec<Vec<usize>> {
-            let left = (0..count).filter(|at| !order.contains(at));
-            left.map(|at| order.iter().copied().chain([at]).collect()).collect()
-        };
-        all = all.iter().flat_map(longer).collect();
-    }
-    all
 }

@@ -8,8 +8,10 @@ use super::keys::Keys;
 use super::program::Program;
 use super::rows::{Rows, Tested};
 use super::runs::{Runs, Thread};
+use super::scopes::{Opened, Scopes};
 use super::spec::{Host, Mode, Spec, SpecError, Start, VarSet};
 use super::timers::Timers;
+use crate::memory::Memory;
 
 /// Bounds of [`Spec`] that are too large to be meant.
 const COUNT_MAX: usize = 1 << 28;
@@ -96,6 +98,9 @@ pub struct Patterns {
     pub(super) keys: Keys,
     pub(super) runs: Runs,
     pub(super) timers: Timers,
+    pub(super) scopes: Scopes,
+    /// Tokens that were given to threads.
+    pub(super) tokens: u32,
     /// Rows that wait for `next_rows` more, of each key.
     pub(super) pending: Vec<u32>,
     pub(super) counters: Counters,
@@ -105,17 +110,30 @@ pub struct Patterns {
     pub(super) keeps_keys: bool,
     /// Threads of different attempts that meet are one.
     pub(super) merges: bool,
+    /// A row that fits nothing changes nothing.
+    passive: bool,
     /// An attempt before the one at hand has a match, and may yet have a better one.
     pub(super) parted: bool,
     /// A deadline is what happens, not a row.
     pub(super) by_time: bool,
+    /// Calls in which deadlines passed.
+    pub(super) calls: u32,
     // Scratch.
     pub(super) work: Vec<Thread>,
     pub(super) out: Vec<Thread>,
     pub(super) path: Vec<u32>,
-    /// Links of this step: those made, and those that are reported, which it holds.
-    pub(super) made: Vec<u32>,
+    /// Links of this step: those made, each with token and scope of its thread, and those that are
+    /// reported, which it holds.
+    pub(super) made: Vec<(u32, u32, u32)>,
     pub(super) reported: Vec<u32>,
+    /// Scopes of this step: those opened, and those of EVERY that threads were in; it holds both.
+    pub(super) opened: Vec<Opened>,
+    pub(super) noted: Vec<u32>,
+    /// What goes along edges: its number, and the token of what leaves an EVERY by it.
+    pub(super) event: u64,
+    pub(super) event_token: u32,
+    /// The row at hand ends what has begun.
+    pub(super) is_poisoned: bool,
     /// When a position was last reached, in steps.
     pub(super) seen: Vec<u64>,
     pub(super) step: u64,
@@ -135,6 +153,25 @@ pub(super) struct Now<'a> {
     /// Variables whose condition looks at no bound row: which were tested, and which hold.
     known: VarSet,
     holds: VarSet,
+    /// The variables that it can be.
+    possible: VarSet,
+    /// The last test: variable, last row bound, and what came of it.
+    last: (u8, u32, bool),
+}
+
+impl<'a> Now<'a> {
+    /// Whether it can matter to who wants rows of these variables. Who wants all waits for the next
+    /// row, whichever it is.
+    #[inline]
+    fn can_matter(&self, wants: u64) -> bool {
+        let is_any = self.possible == VarSet::ALL || wants == u64::MAX;
+        is_any || wants & self.possible.0 != 0
+    }
+
+    fn new(key: u32, ts: u64, seq: u64, words: Option<&'a [u64]>, possible: VarSet) -> Self {
+        let (known, holds, last) = (VarSet(0), VarSet(0), (NO_VAR, NONE, false));
+        Self { key, ts, seq, words, row: NONE, ahead: NONE, known, holds, possible, last }
+    }
 }
 
 fn in_range(what: &'static str, value: usize, min: usize, max: usize) -> Result<(), SpecError> {
@@ -144,6 +181,12 @@ fn in_range(what: &'static str, value: usize, min: usize, max: usize) -> Result<
 /// Links, beyond those that `rows_max` stands for.
 fn links_max(spec: &Spec, fan_max: usize) -> usize {
     2 * spec.rows_max + spec.runs_max + fan_max + neighbours(spec)
+}
+
+/// A scope for every thread and level: none is without a thread in it.
+fn scopes_max(spec: &Spec, program: &Program) -> usize {
+    let levels = program.groups.iter().map(|group| usize::from(group.depth) + 1).max();
+    levels.unwrap_or(0) * (spec.runs_total_max + spec.runs_max + program.fan_max)
 }
 
 fn neighbours(spec: &Spec) -> usize {
@@ -179,24 +222,41 @@ impl Patterns {
             && spec.skip == super::Skip::PastLastRow
             && spec.within_ns.is_none()
             && spec.poison.is_empty();
+        let passive = spec.start == Start::EveryRow
+            && spec.prev_rows + spec.next_rows == 0
+            && !spec.show_unmatched
+            && !program.starts_unbound
+            && !program.anchored
+            && program.wanted != VarSet::ALL;
         let places = program.positions.len() * program.gaps.len();
+        let scopes_max = scopes_max(&spec, &program);
+        let step_scopes = if program.groups.is_empty() { 0 } else { spec.runs_max };
         Ok(Self {
             arena: Arena::new(spec.row_words, rows_max, links_max),
             keys: Keys::new(spec.key_words, spec.keys_max),
             runs: Runs::new(spec.runs_total_max),
             timers: Timers::new(spec.runs_total_max),
+            scopes: Scopes::new(scopes_max),
+            tokens: 0,
             pending: vec![NONE; spec.keys_max * spec.next_rows],
             counters: Counters::default(),
             losses: 0,
             keeps_keys,
             merges,
+            passive,
             parted: false,
             by_time: false,
+            calls: 0,
             work: Vec::with_capacity(spec.runs_max),
             out: Vec::with_capacity(spec.runs_max + program.fan_max + 1),
             path: Vec::with_capacity(rows_max),
             made: Vec::with_capacity(spec.runs_max + program.fan_max),
             reported: Vec::with_capacity(spec.runs_max + program.fan_max),
+            opened: Vec::with_capacity(step_scopes),
+            noted: Vec::with_capacity(step_scopes),
+            event: 0,
+            event_token: 0,
+            is_poisoned: false,
             seen: vec![0; places],
             step: 0,
             spec,
@@ -210,9 +270,10 @@ impl Patterns {
             + Keys::bytes_max(spec.key_words, spec.keys_max)
             + Runs::bytes_max(spec.runs_total_max)
             + Timers::bytes_max(spec.runs_total_max)
+            + scopes_max(spec, program) * size_of::<super::scopes::Scope>()
             + spec.keys_max * spec.next_rows * size_of::<u32>()
             + (2 * spec.runs_max + program.fan_max + 1) * size_of::<Thread>()
-            + (rows_max + 2 * (spec.runs_max + program.fan_max)) * size_of::<u32>()
+            + (rows_max + 4 * (spec.runs_max + program.fan_max)) * size_of::<u32>()
             + program.positions.len() * program.gaps.len() * size_of::<u64>()
     }
 
@@ -222,10 +283,11 @@ impl Patterns {
         Self::bytes(&self.spec, &self.program)
     }
 
-    /// Whether it waits for times without rows.
+    /// Whether times count from when something is waited for, and not from a row: absences, and
+    /// limits of parts.
     #[must_use]
-    pub fn has_absences(&self) -> bool {
-        self.program.absences
+    pub fn waits_for_times(&self) -> bool {
+        self.program.absences || self.program.limits
     }
 
     /// What it counted.
@@ -243,21 +305,46 @@ impl Patterns {
     /// Takes the next row of a key. Rows of a key come in the order of their times; deadlines of
     /// the key up to `ts` come before the row.
     pub fn push(&mut self, key: &[u64], ts: u64, row: &[u64], host: &mut impl Host) {
+        self.push_some(key, ts, row, VarSet::ALL, host);
+    }
+
+    /// Whether a row that can be these variables alone changes nothing, of whichever key: it need
+    /// not be pushed. It is then counted as a row.
+    #[inline]
+    pub fn passes_over(&mut self, possible: VarSet) -> bool {
+        let passes = self.passive && possible.0 & self.program.wanted.0 == 0;
+        self.counters.rows += u64::from(passes);
+        passes
+    }
+
+    /// A row of a key that can be these variables is about to be pushed: asks for memory that it
+    /// will need, first and, when that has come, further.
+    #[inline]
+    pub fn prefetch(&self, key: &[u64], possible: VarSet, further: bool, memory: Memory) {
+        let passes = self.passive && possible.0 & self.program.wanted.0 == 0;
+        if !passes && key.len() == self.spec.key_words {
+            self.keys.prefetch(key, further, memory);
+        }
+    }
+
+    /// The same as [`Patterns::push`] of a row that can be these variables alone. Deadlines up to
+    /// `ts` have passed, by [`Patterns::advance`].
+    pub fn push_some(
+        &mut self,
+        key: &[u64],
+        ts: u64,
+        row: &[u64],
+        possible: VarSet,
+        host: &mut impl Host,
+    ) {
         self.counters.rows += 1;
         if key.len() != self.spec.key_words {
             self.counters.rows_refused += 1;
             return;
         }
-        let mut now = Now {
-            key: self.keys.find(key),
-            ts,
-            seq: 0,
-            words: Some(row),
-            row: NONE,
-            ahead: NONE,
-            known: VarSet(0),
-            holds: VarSet(0),
-        };
+        // What threads of several attempts are one for is looked at as a whole.
+        let possible = if self.merges { VarSet::ALL } else { possible };
+        let mut now = Now::new(self.keys.find(key), ts, 0, Some(row), possible);
         if now.key == NONE {
             if !self.keeps_keys && !self.may_begin(&mut now, host) {
                 return;
@@ -318,8 +405,8 @@ impl Patterns {
             ahead = next;
         }
         let ts = self.arena.rows[row as usize].ts;
-        let (known, holds) = (VarSet(0), VarSet(0));
-        let mut now = Now { key, ts, seq: slot.rows, words: None, row, ahead, known, holds };
+        let now = Now::new(key, ts, slot.rows, None, VarSet::ALL);
+        let mut now = Now { row, ahead, ..now };
         self.look(&mut now, host);
         self.arena.release(ahead);
     }
@@ -329,9 +416,14 @@ impl Patterns {
         let key = now.key as usize;
         self.make_room(now.key, host);
         self.step += 1;
-        let mut at = self.keys.slots[key].first;
+        let looks = now.can_matter(self.keys.slots[key].wants);
+        let mut at = if looks { self.keys.slots[key].first } else { NONE };
         while at != NONE && self.runs.attempts[at as usize].seq <= now.seq {
             let attempt = self.runs.attempts[at as usize];
+            if !now.can_matter(attempt.wants) {
+                at = attempt.next;
+                continue;
+            }
             if attempt.timer <= now.ts {
                 self.fire(at, now.ts, host);
             }
@@ -342,7 +434,10 @@ impl Patterns {
             at = self.after(now.key, at, attempt.number);
         }
         let slot = &self.keys.slots[key];
-        if self.spec.start == Start::EveryRow && now.seq >= slot.resume {
+        let begins = self.program.starts_unbound
+            || self.spec.show_unmatched
+            || self.program.first_vars.0 & now.possible.0 != 0;
+        if begins && self.spec.start == Start::EveryRow && now.seq >= slot.resume {
             let begun = self.begin(now, host);
             self.settle(begun, now.key, now.ts, host);
         }
@@ -417,11 +512,18 @@ impl Patterns {
         if now.known.has(var) {
             return now.holds.has(var);
         }
+        if !now.possible.has(var) {
+            return false;
+        }
+        if (now.last.0, now.last.1) == (var, link) {
+            return now.last.2;
+        }
         self.counters.tests += 1;
         let words = now.words.unwrap_or_else(|| self.arena.words(now.row));
         let tested = Some(Tested { var, ts: now.ts, seq: now.seq, words });
         let rows = Rows { arena: &self.arena, tip: link, end: link, tested, ahead: now.ahead };
         let holds = host.matches(var, &rows);
+        now.last = (var, link, holds);
         if self.spec.independent.has(var) {
             now.known = now.known.or(VarSet::of(var));
             now.holds.0 |= u64::from(holds) << var;

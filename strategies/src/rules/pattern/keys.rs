@@ -7,13 +7,15 @@
 //! Invariant: at most half of the table is taken; a removed key leaves no tombstone.
 
 use super::arena::NONE;
+use crate::memory::Memory;
 
 /// Keys that the hand passes at most before it takes one.
 const VICTIM_STEPS: usize = 64;
 
+/// What is known of a key: one cache line.
 #[derive(Copy, Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Key {
-    hash: u32,
     pub(super) used: bool,
     /// Touched since the hand came by.
     pub(super) touched: bool,
@@ -36,10 +38,13 @@ pub(super) struct Key {
     pub(super) covered: u64,
     /// Matches so far.
     pub(super) matches: u64,
+    /// The variables a row of which can matter to its attempts.
+    pub(super) wants: u64,
 }
 
+const _: () = assert!(size_of::<Key>() == 64);
+
 pub(super) const NEW: Key = Key {
-    hash: 0,
     used: false,
     touched: false,
     done: false,
@@ -52,6 +57,7 @@ pub(super) const NEW: Key = Key {
     resume: 0,
     covered: 0,
     matches: 0,
+    wants: 0,
 };
 
 #[derive(Debug)]
@@ -117,6 +123,25 @@ impl Keys {
         NONE
     }
 
+    /// A key is about to be looked for: asks for its place in the table, or for its state, which
+    /// the table names.
+    #[inline]
+    pub(super) fn prefetch(&self, key: &[u64], state: bool, memory: Memory) {
+        let hash = hash(key);
+        let at = hash as usize & self.mask();
+        let entry = &self.table[at];
+        if !state {
+            return memory.load(entry);
+        }
+        let slot = (*entry as u32).wrapping_sub(1);
+        if (*entry >> 32) as u32 == hash
+            && let Some(state) = self.slots.get(slot as usize)
+        {
+            memory.load(state);
+            self.words(slot).first().into_iter().for_each(|word| memory.load(word));
+        }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.free.is_empty() && self.slots.len() == self.keys_max
     }
@@ -143,8 +168,7 @@ impl Keys {
         self.words.resize(self.slots.len() * self.key_words, 0);
         if state.used {
             self.put(slot, key);
-            let hash = self.slots[slot as usize].hash;
-            self.slots[slot as usize] = Key { hash, ..state };
+            self.slots[slot as usize] = state;
         }
     }
 
@@ -169,7 +193,7 @@ impl Keys {
         let hash = hash(key);
         let at = slot as usize * self.key_words;
         self.words[at..at + self.key_words].copy_from_slice(key);
-        self.slots[slot as usize] = Key { hash, used: true, ..NEW };
+        self.slots[slot as usize] = Key { used: true, ..NEW };
         let mut at = hash as usize & self.mask();
         while self.table[at] != 0 {
             at = (at + 1) & self.mask();
@@ -179,8 +203,7 @@ impl Keys {
 
     /// Removes a key; the caller has released what it held.
     pub(super) fn remove(&mut self, slot: u32) {
-        let hash = self.slots[slot as usize].hash;
-        let mut at = hash as usize & self.mask();
+        let mut at = hash(self.words(slot)) as usize & self.mask();
         while self.table[at] as u32 != slot + 1 {
             at = (at + 1) & self.mask();
         }

@@ -45,9 +45,11 @@
 
 mod arena;
 mod keys;
+mod listing;
 mod program;
 mod rows;
 mod runs;
+mod scopes;
 mod spec;
 mod timers;
 

@@ -9,8 +9,7 @@
 //!
 //! Invariant: a list names each position with each gap at most once, and its size is bounded.
 
-use std::collections::HashSet;
-
+use super::listing::Listing;
 use super::spec::{Gap, GapMode, Mode, Node, Skip, Spec, SpecError, Start, VARS_MAX, VarSet};
 
 /// Positions of a pattern at most, after quantifiers with bounds are written out.
@@ -21,11 +20,14 @@ pub const EDGES_MAX: usize = 65_536;
 pub(super) const WAIT_GAP: u16 = 1;
 /// Instructions and work to list the edges at most: 2^20 steps are some ten milliseconds.
 const INSTS_MAX: usize = 65_536;
-const STEPS_MAX: usize = 1 << 20;
+pub(super) const STEPS_MAX: usize = 1 << 20;
 /// Quantified parts, which may be empty, at most: the bits of a word.
 const OPTIONAL_MAX: usize = 64;
 /// Parts of a permutation at most: 8 have 40320 orders.
 const PERMUTED_MAX: usize = 8;
+/// Groups of a pattern, and around one, at most.
+const GROUPS_MAX: usize = 1_024;
+pub(super) const GROUP_DEPTH_MAX: usize = 8;
 /// Nodes in nodes at most, so that no recursion overflows.
 const DEPTH_MAX: usize = 200;
 
@@ -45,6 +47,8 @@ pub(super) struct Position {
     pub(super) wait: Wait,
     /// Within `{- -}`.
     pub(super) excluded: bool,
+    /// The innermost group that it is in.
+    pub(super) group: u16,
     /// Nothing from here on depends on which rows are bound: threads that meet here are one.
     pub(super) clean: bool,
 }
@@ -61,17 +65,45 @@ pub(super) struct Edge {
     pub(super) to: To,
     /// Which gap, if it leads to a position.
     pub(super) gap: u16,
+    /// How many of the groups that it begins in, from the outermost, it does not leave.
+    pub(super) keep: u8,
 }
+
+/// A part of the pattern with a limit of time or a repetition of its own.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Group {
+    /// The group around it, or [`NO_GROUP`].
+    pub(super) parent: u16,
+    /// Groups around it.
+    pub(super) depth: u8,
+    /// It has to be complete in so long.
+    pub(super) within_ns: Option<u64>,
+    pub(super) again: Option<Again>,
+}
+
+/// How a part begins again: [`Node::Every`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Again {
+    /// Once complete it has nothing more to wait for: no EVERY is in it.
+    pub(super) ends: bool,
+    /// It does begin again: it is no [`Node::First`].
+    pub(super) repeats: bool,
+    /// The edges to its beginning.
+    pub(super) starts: (u32, u32),
+}
+
+/// No group.
+pub(super) const NO_GROUP: u16 = u16::MAX;
 
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) positions: Vec<Position>,
     pub(super) gaps: Vec<Gap>,
-    edges: Vec<Edge>,
+    pub(super) edges: Vec<Edge>,
     /// Where the edges of a position lie.
-    spans: Vec<(u32, u32)>,
+    pub(super) spans: Vec<(u32, u32)>,
     /// From before the first row of a key, and from before any other.
-    starts: [(u32, u32); 2],
+    pub(super) starts: [(u32, u32); 2],
     /// Variables that a first row can fit.
     pub(super) first_vars: VarSet,
     /// An attempt can be over before its first row, or wait without one.
@@ -84,10 +116,18 @@ pub(super) struct Program {
     pub(super) fan_max: usize,
     /// The first position behind [`Node::Anew`].
     pub(super) anew: Option<u16>,
+    pub(super) groups: Vec<Group>,
+    /// For every position and gap, the variables a row of which matters to a thread there; and all
+    /// of them, those of first rows too.
+    pub(super) wants: Vec<VarSet>,
+    pub(super) wanted: VarSet,
+    /// A group has a limit of time; one begins again.
+    pub(super) limits: bool,
+    pub(super) repeats: bool,
 }
 
 #[derive(Copy, Clone, Debug)]
-enum Inst {
+pub(super) enum Inst {
     Wait(u16),
     /// The first is preferred.
     Split(u32, u32),
@@ -97,6 +137,9 @@ enum Inst {
     /// An optional iteration begins, and ends: only if it took a row.
     Enter(u8),
     Leave(u8),
+    /// A group begins, and ends; so many groups are around it.
+    Open,
+    Close(u8),
     Match,
 }
 
@@ -113,6 +156,9 @@ impl Program {
             optionals: 0,
             anchored: false,
             anew: None,
+            groups: Vec::new(),
+            openings: Vec::new(),
+            group: NO_GROUP,
         };
         build.node(&spec.pattern, false, 0)?;
         build.push(Inst::Match)?;
@@ -138,8 +184,15 @@ impl Program {
         self.edges[at as usize]
     }
 
-    fn all(&self, (from, to): (u32, u32)) -> &[Edge] {
+    pub(super) fn all(&self, (from, to): (u32, u32)) -> &[Edge] {
         &self.edges[from as usize..to as usize]
+    }
+
+    /// Whether a group or one around it has a limit of time, or begins again.
+    fn has_limit(&self, group: u16) -> bool {
+        let of = |at: u16| self.groups.get(usize::from(at));
+        let mut around = std::iter::successors(of(group), |it| of(it.parent));
+        around.any(|it| it.within_ns.is_some() || it.again.is_some_and(|again| again.repeats))
     }
 
     fn vars_of<'a>(&'a self, edges: &'a [Edge]) -> impl Iterator<Item = Option<u8>> + 'a {
@@ -160,7 +213,8 @@ impl Program {
         }
         let waits = |edge: &Edge| match edge.to {
             To::Position(at) => {
-                matches!(self.positions[usize::from(at)].wait, Wait::Absence(..))
+                let position = &self.positions[usize::from(at)];
+                matches!(position.wait, Wait::Absence(..)) || self.has_limit(position.group)
             }
             To::Match => false,
         };
@@ -196,6 +250,11 @@ struct Builder<'a> {
     optionals: usize,
     anchored: bool,
     anew: Option<u16>,
+    groups: Vec<Group>,
+    /// Where each group begins.
+    openings: Vec<u32>,
+    /// The innermost one at hand.
+    group: u16,
 }
 
 fn nullable(node: &Node) -> bool {
@@ -204,8 +263,24 @@ fn nullable(node: &Node) -> bool {
         Node::Concat(nodes) | Node::Permute(nodes) => nodes.iter().all(nullable),
         Node::Alt(nodes) => nodes.iter().any(nullable),
         Node::Repeat { node, min, .. } => *min == 0 || nullable(node),
-        Node::Exclude(node) => nullable(node),
+        Node::Exclude(node) | Node::Within { node, .. } | Node::Every(node) | Node::First(node) => {
+            nullable(node)
+        }
         Node::Start | Node::End | Node::Empty | Node::Gap(_) | Node::Anew => true,
+    }
+}
+
+/// Whether something in it is found more than once.
+fn goes_on(node: &Node) -> bool {
+    match node {
+        Node::Gap(gap) => gap.mode == GapMode::Any,
+        Node::Every(_) => true,
+        Node::Concat(nodes) | Node::Permute(nodes) | Node::Alt(nodes) => nodes.iter().any(goes_on),
+        Node::Repeat { node, .. }
+        | Node::Exclude(node)
+        | Node::Within { node, .. }
+        | Node::First(node) => goes_on(node),
+        _ => false,
     }
 }
 
@@ -226,7 +301,7 @@ impl Builder<'_> {
         if self.positions.len() == POSITIONS_MAX {
             return Err(SpecError::TooLarge { what: "positions", max: POSITIONS_MAX });
         }
-        self.positions.push(Position { wait, excluded, clean: false });
+        self.positions.push(Position { wait, excluded, group: self.group, clean: false });
         self.push(Inst::Wait(self.positions.len() as u16 - 1)).map(|_| ())
     }
 
@@ -287,8 +362,43 @@ impl Builder<'_> {
                 }
                 self.push(Inst::Gap(at as u16)).map(|_| ())
             }
+            Node::Within { node, ns } => self.group(node, Some(*ns), None, excluded, depth + 1),
+            Node::Every(node) if nullable(node) || self.spec.mode != Mode::All => {
+                Err(SpecError::Every)
+            }
+            Node::Every(node) => {
+                let again = Again { ends: !goes_on(node), repeats: true, starts: (0, 0) };
+                self.group(node, None, Some(again), excluded, depth + 1)
+            }
+            Node::First(node) => {
+                let again = Again { ends: true, repeats: false, starts: (0, 0) };
+                self.group(node, None, Some(again), excluded, depth + 1)
+            }
             Node::Absent { unless, for_ns } => self.wait(Wait::Absence(*unless, *for_ns), excluded),
         }
+    }
+
+    fn group(
+        &mut self,
+        node: &Node,
+        within_ns: Option<u64>,
+        again: Option<Again>,
+        excluded: bool,
+        depth: usize,
+    ) -> Result<(), SpecError> {
+        let parent = self.group;
+        let around = self.groups.get(usize::from(parent)).map_or(0, |group| group.depth + 1);
+        if usize::from(around) == GROUP_DEPTH_MAX || self.groups.len() == GROUPS_MAX {
+            return Err(SpecError::TooLarge { what: "limits and repetitions", max: GROUPS_MAX });
+        }
+        self.group = self.groups.len() as u16;
+        self.groups.push(Group { parent, depth: around, within_ns, again });
+        let open = self.push(Inst::Open)?;
+        self.openings.push(open);
+        self.node(node, excluded, depth)?;
+        self.push(Inst::Close(around))?;
+        self.group = parent;
+        Ok(())
     }
 
     fn alternatives(
@@ -412,19 +522,25 @@ impl Builder<'_> {
         let mut listing = Listing { insts: &self.insts, positions: &self.positions, steps: 0 };
         let (mut edges, mut spans, mut fan_max) = (Vec::new(), Vec::new(), 1);
         let all = self.spec.mode == Mode::All;
-        let mut list = |from: u32, first: bool, edges: &mut Vec<Edge>| {
+        let mut list = |from: u32, first: bool, keep: u8, edges: &mut Vec<Edge>| {
             let begin = edges.len() as u32;
-            listing.list(from, first, all, edges)?;
+            listing.list(from, first, all, keep, edges)?;
             let end = edges.len() as u32;
             fan_max = fan_max.max((end - begin) as usize);
             Ok::<_, SpecError>((begin, end))
         };
         for inst in 0..self.insts.len() {
             if matches!(self.insts[inst], Inst::Wait(_)) {
-                spans.push(list(inst as u32 + 1, false, &mut edges)?);
+                spans.push(list(inst as u32 + 1, false, u8::MAX, &mut edges)?);
             }
         }
-        let starts = [list(0, true, &mut edges)?, list(0, false, &mut edges)?];
+        let starts = [list(0, true, 0, &mut edges)?, list(0, false, 0, &mut edges)?];
+        let mut groups = self.groups;
+        for (group, &open) in groups.iter_mut().zip(&self.openings) {
+            if let Some(again) = &mut group.again {
+                again.starts = list(open, false, group.depth, &mut edges)?;
+            }
+        }
         let mut program = Program {
             positions: self.positions,
             gaps: self.gaps,
@@ -437,6 +553,11 @@ impl Builder<'_> {
             absences: false,
             fan_max,
             anew: self.anew,
+            wants: Vec::new(),
+            wanted: VarSet(0),
+            limits: groups.iter().any(|group| group.within_ns.is_some()),
+            repeats: groups.iter().any(|group| group.again.is_some()),
+            groups,
         };
         for span in starts {
             let vars: Vec<Option<u8>> = program.vars_of(program.all(span)).collect();
@@ -450,105 +571,7 @@ impl Builder<'_> {
         let is_absence = |p: &Position| matches!(p.wait, Wait::Absence(..));
         program.absences = program.positions.iter().any(is_absence);
         program.mark_clean(self.spec.independent);
+        program.note_wants(self.spec.poison);
         Ok(program)
-    }
-}
-
-impl Program {
-    fn mark_clean(&mut self, independent: VarSet) {
-        for position in &mut self.positions {
-            position.clean = match position.wait {
-                Wait::Row(var) => independent.has(var),
-                Wait::End => true,
-                Wait::Absence(..) => false,
-            };
-        }
-        loop {
-            let mut changed = false;
-            for at in 0..self.positions.len() {
-                let follows = self.all(self.spans[at]).iter().all(|edge| match edge.to {
-                    To::Position(next) => {
-                        let gap = &self.gaps[usize::from(edge.gap)];
-                        let guards = gap.unless.or(gap.unless_first);
-                        self.positions[usize::from(next)].clean
-                            && gap.mode == GapMode::Strict
-                            && guards.0 & !independent.0 == 0
-                    }
-                    To::Match => true,
-                });
-                if self.positions[at].clean && !follows {
-                    self.positions[at].clean = false;
-                    changed = true;
-                }
-            }
-            if !changed {
-                return;
-            }
-        }
-    }
-}
-
-struct Listing<'a> {
-    insts: &'a [Inst],
-    positions: &'a [Position],
-    steps: usize,
-}
-
-impl Listing<'_> {
-    /// Appends what can be reached from `from` without a row, best first.
-    fn list(
-        &mut self,
-        from: u32,
-        first: bool,
-        all: bool,
-        edges: &mut Vec<Edge>,
-    ) -> Result<(), SpecError> {
-        let mut seen = HashSet::new();
-        let mut found = HashSet::new();
-        // Instruction, iterations that took no row yet, gap. Strict patterns have gap 0 alone.
-        let mut stack = vec![(from, 0_u64, 0_u16)];
-        while let Some((at, empty, gap)) = stack.pop() {
-            self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Err(SpecError::TooLarge { what: "steps between rows", max: STEPS_MAX });
-            }
-            if !seen.insert((at, empty, gap)) {
-                continue;
-            }
-            let next = at + 1;
-            match self.insts[at as usize] {
-                Inst::Wait(position) => {
-                    let is_end = self.positions[usize::from(position)].wait == Wait::End;
-                    let gap = if is_end { 0 } else { gap };
-                    if found.insert((position, gap)) {
-                        edges.push(Edge { to: To::Position(position), gap });
-                    }
-                }
-                Inst::Split(better, worse) => {
-                    stack.push((worse, empty, gap));
-                    stack.push((better, empty, gap));
-                }
-                Inst::Jump(to) => stack.push((to, empty, gap)),
-                Inst::Start if first => stack.push((next, empty, gap)),
-                Inst::Start => {}
-                Inst::Gap(gap) => stack.push((next, empty, gap)),
-                Inst::Enter(id) => stack.push((next, empty | 1 << id, gap)),
-                Inst::Leave(id) if empty >> id & 1 == 1 => {}
-                Inst::Leave(_) => stack.push((next, empty, gap)),
-                Inst::Match => {
-                    if found.insert((u16::MAX, 0)) {
-                        edges.push(Edge { to: To::Match, gap: 0 });
-                    }
-                    // What comes after a match is worse than it and can only matter if all count.
-                    if !all {
-                        return Ok(());
-                    }
-                }
-            }
-            if edges.len() > EDGES_MAX {
-                return Err(SpecError::TooLarge { what: "ways between rows", max: EDGES_MAX });
-            }
-        }
-        Ok(())
     }
 }

@@ -18,12 +18,35 @@ pub(super) struct Thread {
     pub(super) since: u64,
     /// Losses that were known then.
     pub(super) losses: u32,
+    /// The innermost scope that it is in.
+    pub(super) scope: u32,
+    /// Tells it from others that went the same way; 0 until it has left an EVERY.
+    pub(super) token: u32,
     pub(super) position: u16,
     pub(super) gap: u16,
     /// It saw no row at its position yet.
     pub(super) fresh: bool,
     /// An absence that it passed is not certain.
     pub(super) unknown: bool,
+}
+
+impl Thread {
+    /// One that has bound nothing yet, after a chain of rows before the match.
+    pub(super) fn unbound(context: u32, ts: u64, losses: u32) -> Self {
+        Self {
+            next: NONE,
+            link: context,
+            start_ts: u64::MAX,
+            since: ts,
+            losses,
+            scope: NONE,
+            token: 0,
+            position: 0,
+            gap: 0,
+            fresh: true,
+            unknown: false,
+        }
+    }
 }
 
 /// Everything that begins at one row.
@@ -35,6 +58,8 @@ pub(super) struct Attempt {
     pub(super) seq: u64,
     /// The first deadline of its threads.
     pub(super) timer: u64,
+    /// The variables a row of which matters to them.
+    pub(super) wants: u64,
     pub(super) key: u32,
     /// Of the same key.
     pub(super) prev: u32,
@@ -52,6 +77,8 @@ pub(super) struct Attempt {
     pub(super) found_ahead: u32,
     pub(super) is_found: bool,
     pub(super) unknown: bool,
+    /// Deadlines of it that passed in a call, and which call.
+    pub(super) fires: (u32, u32),
 }
 
 #[derive(Debug)]
@@ -105,6 +132,7 @@ impl Runs {
             number: self.next_number,
             seq,
             timer: u64::MAX,
+            wants: 0,
             key: slot,
             prev: key.last,
             next: NONE,
@@ -117,6 +145,7 @@ impl Runs {
             found_ahead: NONE,
             is_found: false,
             unknown: false,
+            fires: (0, 0),
         };
         self.next_number += 1;
         let at = if self.free_attempt == NONE {
@@ -159,6 +188,9 @@ impl Runs {
         match self.attempts.get_mut(newer as usize) {
             Some(after) => after.older = older,
             None => self.newest = older,
+        }
+        if key.first == NONE {
+            key.wants = 0;
         }
         let attempt = &mut self.attempts[at as usize];
         (attempt.number, attempt.next) = (0, self.free_attempt);

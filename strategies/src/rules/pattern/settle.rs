@@ -22,7 +22,7 @@ impl Patterns {
     /// [`Patterns::push`], before rows of the same time. False if the host was full before all had
     /// passed: it is then to be called again.
     pub fn advance(&mut self, watermark: u64, host: &mut impl Host) -> bool {
-        self.by_time = true;
+        (self.by_time, self.calls) = (true, self.calls.wrapping_add(1));
         let done = self.pass(watermark, host);
         self.by_time = false;
         done
@@ -41,7 +41,7 @@ impl Patterns {
             }
             self.make_room(key, host);
             let ts = self.runs.attempts[at as usize].timer;
-            self.fire(at, watermark, host);
+            self.fire_next(at, host);
             self.settle(at, key, ts, host);
             self.wait(key, ts);
             self.drop_idle(key);
@@ -112,7 +112,7 @@ impl Patterns {
                 }
             }
             for thread in work.drain(..) {
-                self.arena.release(thread.link);
+                self.let_go(&thread);
             }
             self.work = work;
             self.keep(at, found, NONE);
@@ -154,11 +154,10 @@ impl Patterns {
             && out.iter().any(|thread| thread.position >= anew)
         {
             // What is repeated was complete: other ways to it are the next attempt's.
-            let arena = &mut self.arena;
             out.retain(|thread| {
                 let stays = thread.position >= anew;
                 if !stays {
-                    arena.release(thread.link);
+                    self.let_go(thread);
                 }
                 stays
             });
@@ -167,12 +166,12 @@ impl Patterns {
         let over = self.spec.mode == Mode::First && self.runs.attempts[at as usize].is_found;
         let room = if over { 0 } else { self.spec.runs_max };
         while out.len() > room {
-            self.arena.release(out.pop().map_or(NONE, |thread| thread.link));
+            out.pop().inspect(|thread| self.let_go(thread));
             self.counters.runs_dropped += u64::from(!over);
         }
         while !self.runs.has_room(0, out.len()) && self.drop_oldest_but(at) {}
         while !self.runs.has_room(0, out.len()) {
-            self.arena.release(out.pop().map_or(NONE, |thread| thread.link));
+            out.pop().inspect(|thread| self.let_go(thread));
             self.counters.runs_dropped += 1;
         }
         self.give(at, &out);
@@ -190,15 +189,20 @@ impl Patterns {
 
     /// Gives an attempt without threads these, for which there is room, and sets its timer.
     pub(super) fn give(&mut self, at: u32, threads: &[Thread]) {
-        if self.spec.within_ns.is_some() || self.program.absences {
+        if self.spec.within_ns.is_some() || self.program.absences || self.program.limits {
             let deadline = threads.iter().map(|thread| self.deadline(thread)).min();
             let deadline = deadline.unwrap_or(u64::MAX);
             let attempt = &mut self.runs.attempts[at as usize];
             attempt.timer = deadline;
             self.timers.set(at, attempt.number, deadline);
         }
-        let key = self.runs.attempts[at as usize].key;
-        self.runs.give_threads(at, &mut self.keys.slots[key as usize], threads);
+        let of = |thread: &Thread| self.program.wants_of(thread.position, thread.gap).0;
+        let wants = threads.iter().map(of).fold(0, |all, own| all | own);
+        let attempt = &mut self.runs.attempts[at as usize];
+        attempt.wants = wants;
+        let key = &mut self.keys.slots[attempt.key as usize];
+        key.wants |= wants;
+        self.runs.give_threads(at, key, threads);
     }
 
     fn within_deadline(&self, thread: &Thread) -> u64 {
@@ -210,7 +214,7 @@ impl Patterns {
 
     /// The first time at which something becomes of a thread by itself.
     fn deadline(&self, thread: &Thread) -> u64 {
-        let within = self.within_deadline(thread);
+        let within = self.within_deadline(thread).min(self.scopes.deadline(thread.scope));
         match self.program.positions[usize::from(thread.position)].wait {
             Wait::Absence(_, Some(ns)) => within.min(thread.since.saturating_add(ns)),
             _ => within,
@@ -231,16 +235,36 @@ impl Patterns {
         self.drop_attempt(at);
     }
 
+    /// The next deadline of an attempt passes: what it leads to comes before the one after it.
+    fn fire_next(&mut self, at: u32, host: &mut impl Host) {
+        let calls = self.calls;
+        let attempt = &mut self.runs.attempts[at as usize];
+        let fires = if attempt.fires.0 == calls { attempt.fires.1 } else { 0 };
+        attempt.fires = (calls, fires + 1);
+        let (timer, runs) = (attempt.timer, attempt.runs);
+        if fires as usize == FIRES_MAX {
+            self.counters.runs_dropped += u64::from(runs);
+            self.drop_attempt(at);
+        } else {
+            self.fire_once(at, timer, host);
+        }
+    }
+
     fn fire_once(&mut self, at: u32, due: u64, host: &mut impl Host) {
         let key = self.runs.attempts[at as usize].key;
         let mut work = std::mem::take(&mut self.work);
         self.runs.take_threads(at, &mut self.keys.slots[key as usize], &mut work);
         self.step += 1;
         self.new_step();
+        self.note(&work);
         let mut found = Found::default();
         let mut cut = false;
         for thread in &work {
             let over = self.within_deadline(thread) <= due;
+            if self.scopes.deadline(thread.scope) <= due {
+                self.let_go(thread);
+                continue;
+            }
             let passed = match self.program.positions[usize::from(thread.position)].wait {
                 Wait::Absence(_, None) => over,
                 Wait::Absence(_, Some(ns)) => !over && thread.since.saturating_add(ns) <= due,
@@ -249,6 +273,7 @@ impl Patterns {
             if cut || !(passed || over) {
                 if !cut {
                     self.arena.hold(thread.link);
+                    self.scopes.hold(thread.scope);
                     self.out.push(*thread);
                 }
             } else if passed {
@@ -259,9 +284,10 @@ impl Patterns {
             } else {
                 self.time_out(key, due, thread, host);
             }
-            self.arena.release(thread.link);
+            self.let_go(thread);
         }
         self.work = work;
+        self.begin_again(due);
         self.keep(at, found, NONE);
     }
 
@@ -416,13 +442,13 @@ impl Patterns {
 
     pub(super) fn drop_attempt(&mut self, at: u32) {
         let attempt = self.runs.attempts[at as usize];
-        let slot = &mut self.keys.slots[attempt.key as usize];
         let mut next = attempt.threads;
         while next != NONE {
-            let thread = &self.runs.threads[next as usize];
+            let thread = self.runs.threads[next as usize];
             next = thread.next;
-            self.arena.release(thread.link);
+            self.let_go(&thread);
         }
+        let slot = &mut self.keys.slots[attempt.key as usize];
         self.runs.forget_threads(at, slot);
         self.arena.release(attempt.found);
         self.arena.release(attempt.found_ahead);

@@ -103,6 +103,20 @@ pub enum Node {
     /// With [`Start::Again`], the next attempt begins when one has come here and not when it has
     /// ended: `EVERY (a -> b) -> c`. Stands once, between parts of the whole pattern.
     Anew,
+    /// It has to be complete before so long a time is over, from when it begins to be waited for:
+    /// a way that is not is none. Of no other time than its own.
+    Within {
+        /// What has to be.
+        node: Box<Node>,
+        /// How long, nanoseconds.
+        ns: u64,
+    },
+    /// It begins again, from what was bound before it, whenever it has been complete, and when it
+    /// cannot be any more: `a -> EVERY (b -> c)`. What follows goes on once for each time. With
+    /// [`Mode::All`] alone.
+    Every(Box<Node>),
+    /// The first way through it to be complete ends the others.
+    First(Box<Node>),
     /// How the next variable that follows finds its row. It holds for that row only.
     Gap(Gap),
     /// No row that fits `unless` for so long, counted from when the wait begins; without a time,
@@ -288,11 +302,14 @@ pub enum SpecError {
     /// All matches are reported, yet the search is to skip some.
     #[error("all matches are reported: the search can only skip to the next row")]
     SkipAll,
+    /// [`Node::Every`] where not every way is reported, or of what can be complete at once.
+    #[error("EVERY needs rows or times to repeat, and every match told")]
+    Every,
     /// Absence until the deadline of WITHIN, and there is none.
     #[error("absence without a time needs WITHIN")]
     NoDeadline,
-    /// Every row begins an attempt, yet the pattern begins with an absence.
-    #[error("a pattern that begins with an absence cannot begin at every row")]
+    /// Every row begins an attempt, yet the pattern begins with an absence or a limit of time.
+    #[error("a pattern that begins with an absence or a time cannot begin at every row")]
     AbsentStart,
     /// A bound, or a time, that is zero or more than memory can be addressed for.
     #[error("{what} is out of range")]

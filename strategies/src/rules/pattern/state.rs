@@ -4,6 +4,7 @@
 //! version | spec | counters | losses | next number
 //! rows    | count | ts, seq, words ...
 //! links   | count | parent, row, var, excluded, told ...      parents first
+//! scopes  | tokens | count | parent, group, deadline, base ...  those around others first
 //! keys    | slots, hand | used, words, flags, numbers, pending rows ... | free slots
 //! attempts| count | number, seq, key, row, found ... | threads ...      in order of number
 //! ```
@@ -16,12 +17,14 @@
 use super::arena::{Arena, NO_VAR, NONE};
 use super::engine::{Counters, Patterns};
 use super::keys::{Key, NEW};
+use super::program::NO_GROUP;
 use super::runs::{Attempt, Thread};
+use super::scopes::{Scope, Scopes};
 use crate::state::StateReader;
 use crate::strategy::StateError;
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5041_5401;
+const STATE_VERSION: u32 = 0x5041_5402;
 /// Numbers that grow by one; nothing lives long enough to come here.
 const NUMBER_MAX: u64 = 1 << 62;
 
@@ -65,6 +68,15 @@ fn count(state: &mut StateReader<'_>, max: usize) -> Result<usize, StateError> {
 struct Numbers {
     rows: Vec<u32>,
     links: Vec<u32>,
+    scopes: Vec<u32>,
+}
+
+/// How many of each there are.
+#[derive(Copy, Clone)]
+struct Counts {
+    rows: usize,
+    links: usize,
+    scopes: usize,
 }
 
 impl Numbers {
@@ -72,24 +84,36 @@ impl Numbers {
         self.rows.get(at as usize).copied().unwrap_or(0)
     }
 
+    fn scope(&self, at: u32) -> u32 {
+        self.scopes.get(at as usize).copied().unwrap_or(0)
+    }
+
     fn link(&self, at: u32) -> u32 {
         self.links.get(at as usize).copied().unwrap_or(0)
     }
 }
 
-/// Numbers rows and links as they are come to, a link behind those before it in its chain.
+/// Numbers rows, links and scopes as they are come to, a link behind those before it in its chain, a
+/// scope behind those around it.
 struct Order<'a> {
     arena: &'a Arena,
+    scopes: &'a Scopes,
     rows: Vec<u32>,
     links: Vec<u32>,
+    /// Scopes.
+    inner: Vec<u32>,
     numbers: Numbers,
 }
 
 impl<'a> Order<'a> {
-    fn new(arena: &'a Arena) -> Self {
-        let numbers =
-            Numbers { rows: vec![0; arena.rows.len()], links: vec![0; arena.links.len()] };
-        Self { arena, rows: Vec::new(), links: Vec::new(), numbers }
+    fn new(arena: &'a Arena, scopes: &'a Scopes) -> Self {
+        let numbers = Numbers {
+            rows: vec![0; arena.rows.len()],
+            links: vec![0; arena.links.len()],
+            scopes: vec![0; scopes.all.len()],
+        };
+        let (rows, links, inner) = (Vec::new(), Vec::new(), Vec::new());
+        Self { arena, scopes, rows, links, inner, numbers }
     }
 
     fn row(&mut self, at: u32) {
@@ -98,6 +122,19 @@ impl<'a> Order<'a> {
         {
             self.rows.push(at);
             *number = self.rows.len() as u32;
+        }
+    }
+
+    fn scope(&mut self, at: u32) {
+        let (mut path, mut next) = (Vec::new(), at);
+        while self.numbers.scopes.get(next as usize) == Some(&0) {
+            path.push(next);
+            next = self.scopes.all[next as usize].parent;
+        }
+        for scope in path.into_iter().rev() {
+            self.link(self.scopes.all[scope as usize].base);
+            self.inner.push(scope);
+            self.numbers.scopes[scope as usize] = self.inner.len() as u32;
         }
     }
 
@@ -142,7 +179,7 @@ impl Patterns {
     /// have equal bytes wherever they lie in memory.
     fn save_arena(&self, out: &mut Vec<u8>) -> Numbers {
         let arena = &self.arena;
-        let mut order = Order::new(arena);
+        let mut order = Order::new(arena, &self.scopes);
         for (slot, key) in self.keys.slots.iter().enumerate().filter(|(_, key)| key.used) {
             order.link(key.recent);
             let from = slot * self.spec.next_rows;
@@ -156,10 +193,11 @@ impl Patterns {
             let mut at = attempt.threads;
             while let Some(thread) = self.runs.threads.get(at as usize) {
                 order.link(thread.link);
+                order.scope(thread.scope);
                 at = thread.next;
             }
         }
-        let Order { rows, links, numbers, .. } = order;
+        let Order { rows, links, inner, numbers, .. } = order;
         put_u32(out, rows.len() as u32);
         for at in rows {
             put(out, arena.rows[at as usize].ts);
@@ -174,6 +212,18 @@ impl Patterns {
             out.push(link.var);
             out.push(u8::from(link.excluded));
             out.push(u8::from(link.told));
+        }
+        put_u32(out, self.tokens);
+        put_u32(out, inner.len() as u32);
+        for at in inner {
+            let scope = &self.scopes.all[at as usize];
+            put_u32(out, numbers.scope(scope.parent));
+            out.extend_from_slice(&scope.group.to_le_bytes());
+            put(out, scope.deadline);
+            put_u32(out, numbers.link(scope.base));
+            put(out, scope.start_ts);
+            put_u32(out, scope.token);
+            out.push(u8::from(scope.unknown));
         }
         numbers
     }
@@ -231,6 +281,8 @@ impl Patterns {
                 put(out, thread.start_ts);
                 put(out, thread.since);
                 put_u32(out, thread.losses);
+                put_u32(out, numbers.scope(thread.scope));
+                put_u32(out, thread.token);
                 out.extend_from_slice(&thread.position.to_le_bytes());
                 out.extend_from_slice(&thread.gap.to_le_bytes());
                 out.push(u8::from(thread.fresh));
@@ -258,10 +310,14 @@ impl Patterns {
         restored.losses = state.u32()?;
         restored.runs.next_number = number(&mut state)?.max(1);
         let (rows, links) = restored.restore_arena(&mut state)?;
+        let scopes = restored.restore_scopes(&mut state, links)?;
+        let counts = Counts { rows, links, scopes };
         restored.restore_keys(&mut state, rows, links)?;
-        restored.restore_attempts(&mut state, rows, links)?;
+        restored.restore_attempts(&mut state, counts)?;
         state.finish()?;
         // Whoever refers to them holds them now.
+        let Self { scopes: all, arena, .. } = &mut restored;
+        (0..scopes as u32).for_each(|scope| all.release(scope, arena));
         (0..links as u32).for_each(|link| restored.arena.release(link));
         (0..rows as u32).for_each(|row| restored.arena.release_row(row));
         *self = restored;
@@ -291,6 +347,31 @@ impl Patterns {
             self.arena.links[at as usize].told = told;
         }
         Ok((rows, links))
+    }
+
+    fn restore_scopes(
+        &mut self,
+        state: &mut StateReader<'_>,
+        links: usize,
+    ) -> Result<usize, StateError> {
+        self.tokens = state.u32()?;
+        let scopes = count(state, self.scopes.all.capacity())?;
+        for scope in 0..scopes {
+            let parent = place(state, scope)?;
+            let group = state.u16()?;
+            let around = self.program.groups.get(usize::from(group)).map(|group| group.parent);
+            let its = self.scopes.all.get(parent as usize).map_or(NO_GROUP, |scope| scope.group);
+            if around != Some(its) {
+                return Err(state.damaged());
+            }
+            let deadline = state.u64()?;
+            let link = place(state, links)?;
+            let (start_ts, token) = (state.u64()?, state.u32()?);
+            let unknown = flag(state)?;
+            let from = Thread { start_ts, token, unknown, ..Thread::unbound(link, 0, 0) };
+            self.scopes.add(Scope::new(parent, group, deadline, &from), &mut self.arena);
+        }
+        Ok(scopes)
     }
 
     fn restore_keys(
@@ -341,9 +422,9 @@ impl Patterns {
     fn restore_attempts(
         &mut self,
         state: &mut StateReader<'_>,
-        rows: usize,
-        links: usize,
+        counts: Counts,
     ) -> Result<(), StateError> {
+        let Counts { rows, links, .. } = counts;
         let next_number = self.runs.next_number;
         let mut least = 1;
         for _ in 0..count(state, self.spec.runs_total_max)? {
@@ -371,7 +452,7 @@ impl Patterns {
             let attempt = &mut self.runs.attempts[at as usize];
             (attempt.row, attempt.is_found, attempt.unknown) = (row, is_found, unknown);
             (attempt.found, attempt.found_ahead) = (found, found_ahead);
-            self.restore_threads(at, state, links)?;
+            self.restore_threads(at, state, counts)?;
         }
         self.runs.next_number = next_number;
         Ok(())
@@ -381,20 +462,24 @@ impl Patterns {
         &mut self,
         at: u32,
         state: &mut StateReader<'_>,
-        links: usize,
+        counts: Counts,
     ) -> Result<(), StateError> {
         let mut threads = Vec::new();
         for _ in 0..count(state, self.spec.runs_max)? {
-            let link = place(state, links)?;
+            let link = place(state, counts.links)?;
             let (start_ts, since, losses) = (state.u64()?, state.u64()?, state.u32()?);
+            let (scope, token) = (place(state, counts.scopes)?, state.u32()?);
             let (position, gap) = (state.u16()?, state.u16()?);
             let (fresh, unknown) = (flag(state)?, flag(state)?);
-            let known = usize::from(position) < self.program.positions.len()
+            let own = self.program.positions.get(usize::from(position));
+            let its = self.scopes.all.get(scope as usize).map_or(NO_GROUP, |scope| scope.group);
+            let known = own.is_some_and(|own| own.group == its)
                 && usize::from(gap) < self.program.gaps.len();
             if !known {
                 return Err(state.damaged());
             }
             self.arena.hold(link);
+            self.scopes.hold(scope);
             let next = NONE;
             threads.push(Thread {
                 next,
@@ -402,6 +487,8 @@ impl Patterns {
                 start_ts,
                 since,
                 losses,
+                scope,
+                token,
                 position,
                 gap,
                 fresh,

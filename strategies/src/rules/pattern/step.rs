@@ -4,7 +4,7 @@
 
 use super::arena::NONE;
 use super::engine::{Now, Patterns};
-use super::program::{Edge, To, WAIT_GAP, Wait};
+use super::program::{Edge, NO_GROUP, To, WAIT_GAP, Wait};
 use super::runs::Thread;
 use super::spec::{GapMode, Host, Mode, Start};
 
@@ -27,10 +27,14 @@ pub(super) struct Found {
 impl Patterns {
     /// Takes a row to every thread of an attempt.
     pub(super) fn step_attempt(&mut self, at: u32, now: &mut Now<'_>, host: &mut impl Host) {
+        if self.stays(at, now, host) {
+            return;
+        }
         let mut work = std::mem::take(&mut self.work);
         let key = &mut self.keys.slots[now.key as usize];
         self.runs.take_threads(at, key, &mut work);
         self.new_step();
+        self.note(&work);
         let mut found = Found::default();
         let mut threads = work.iter();
         for thread in threads.by_ref() {
@@ -39,9 +43,10 @@ impl Patterns {
             }
         }
         for thread in threads {
-            self.arena.release(thread.link);
+            self.let_go(thread);
         }
         self.work = work;
+        self.begin_again(now.ts);
         self.keep(at, found, now.ahead);
         // It may end with the match that it has. Of those after it, only some then go on: none of
         // them can stand for another.
@@ -49,6 +54,30 @@ impl Patterns {
         if self.parted {
             self.step += 1;
         }
+    }
+
+    /// Whether an attempt of one thread, which nothing but its next row can end, does not take the
+    /// row: it stays where it is.
+    #[inline]
+    fn stays(&mut self, at: u32, now: &mut Now<'_>, host: &mut impl Host) -> bool {
+        let attempt = &self.runs.attempts[at as usize];
+        if attempt.runs != 1 || attempt.is_found {
+            return false;
+        }
+        let place = attempt.threads as usize;
+        let thread = &self.runs.threads[place];
+        let gap = &self.program.gaps[usize::from(thread.gap)];
+        let Wait::Row(var) = self.program.positions[usize::from(thread.position)].wait else {
+            return false;
+        };
+        let guards = gap.unless.or(gap.unless_first).or(gap.yields).or(self.spec.poison);
+        if gap.mode == GapMode::Strict || !guards.is_empty() {
+            return false;
+        }
+        let link = thread.link;
+        let takes = self.test(now, var, link, host);
+        self.runs.threads[place].fresh &= takes;
+        !takes
     }
 
     /// Takes a row to a thread, whose link is given up.
@@ -73,13 +102,17 @@ impl Patterns {
         }
         let stays = Thread { fresh: false, ..*thread };
         if !guards.is_empty() && self.fits_any(now, guards, thread.link, host) {
-            self.arena.release(thread.link);
+            let is_bound = thread.start_ts != u64::MAX;
+            if self.program.repeats && is_bound {
+                self.is_poisoned |= self.fits_any(now, self.spec.poison, thread.link, host);
+            }
+            self.let_go(thread);
             return Went::On;
         }
         match position.wait {
             Wait::Row(var) if self.test(now, var, thread.link, host) => {
                 let row = self.stored(now);
-                let link = self.bind(thread.link, row, var, position.excluded);
+                let link = self.bind(thread, row, var, position.excluded);
                 let start_ts = if thread.start_ts == u64::MAX { now.ts } else { thread.start_ts };
                 // What had to stay away may have been among the rows that were lost.
                 let unknown = thread.unknown || !guards.is_empty() && thread.losses != self.losses;
@@ -90,20 +123,20 @@ impl Patterns {
                 if gap.mode == GapMode::Any && went == Went::On {
                     self.out.push(stays);
                 } else {
-                    self.arena.release(thread.link);
+                    self.let_go(thread);
                 }
                 went
             }
             Wait::Row(_) if gap.mode != GapMode::Strict => {
                 if !gap.yields.is_empty() && self.fits_any(now, gap.yields, thread.link, host) {
-                    self.arena.release(thread.link);
+                    self.let_go(thread);
                     return Went::On;
                 }
                 self.stay(stays)
             }
             Wait::Absence(..) => self.stay(stays),
             Wait::Row(_) | Wait::End => {
-                self.arena.release(thread.link);
+                self.let_go(thread);
                 Went::On
             }
         }
@@ -115,6 +148,7 @@ impl Patterns {
             self.step += 1;
         }
         self.made.clear();
+        self.close_opened();
         while let Some(link) = self.reported.pop() {
             self.arena.release(link);
         }
@@ -123,18 +157,20 @@ impl Patterns {
     /// A link after `parent`, the one that another thread made in this step if there is one: so
     /// chains of an attempt that bind the same rows to the same variables are one chain.
     #[inline]
-    fn bind(&mut self, parent: u32, row: u32, var: u8, excluded: bool) -> u32 {
-        let same = |&at: &u32| {
+    fn bind(&mut self, thread: &Thread, row: u32, var: u8, excluded: bool) -> u32 {
+        let Thread { link: parent, token, scope, .. } = *thread;
+        let same = |&&(at, its_token, its_scope): &&(u32, u32, u32)| {
             let link = &self.arena.links[at as usize];
             let is_place = link.refs > 0 && link.parent == parent && link.row == row;
-            is_place && link.var == var && link.excluded == excluded
+            let is_way = its_token == token && its_scope == scope;
+            is_place && is_way && link.var == var && link.excluded == excluded
         };
-        if let Some(at) = self.made.iter().copied().find(same) {
+        if let Some(&(at, ..)) = self.made.iter().find(same) {
             self.arena.hold(at);
             return at;
         }
         let at = self.arena.add_link(parent, row, var, excluded);
-        self.made.push(at);
+        self.made.push((at, token, scope));
         at
     }
 
@@ -153,8 +189,14 @@ impl Patterns {
         found: &mut Found,
         host: &mut impl Host,
     ) -> Went {
+        (self.event, self.event_token) = (self.event + 1, 0);
         for at in edges.0..edges.1 {
             let edge = self.program.edge(at);
+            let mut from = *from;
+            if from.scope != NONE {
+                let Some((scope, token)) = self.leave(edge, &from) else { continue };
+                (from.scope, from.token) = (scope, token);
+            }
             match edge.to {
                 To::Match if self.spec.mode == Mode::All => {
                     if from.start_ts != u64::MAX || self.spec.show_empty {
@@ -166,7 +208,7 @@ impl Patterns {
                     *found = Found { link: Some(from.link), unknown: from.unknown };
                     return Went::Cut;
                 }
-                To::Position(position) => self.reach(position, edge, from, ts),
+                To::Position(position) => self.reach(position, edge, &from, ts),
             }
         }
         Went::On
@@ -174,15 +216,18 @@ impl Patterns {
 
     /// A thread comes to a position.
     #[inline]
-    fn reach(&mut self, position: u16, edge: Edge, from: &Thread, ts: u64) {
-        let gaps = self.program.gaps.len();
-        let place = &mut self.seen[usize::from(position) * gaps + usize::from(edge.gap)];
+    pub(super) fn reach(&mut self, position: u16, edge: Edge, from: &Thread, ts: u64) {
         let gap = edge.gap;
         let since = if self.program.gaps[usize::from(gap)].goes_on { from.since } else { ts };
+        let group = self.program.positions[usize::from(position)].group;
+        let scope = if group == NO_GROUP { NONE } else { self.enter(group, from, since) };
+        let gaps = self.program.gaps.len();
+        let place = &mut self.seen[usize::from(position) * gaps + usize::from(gap)];
         let is_known = |thread: &Thread| {
             thread.position == position
                 && thread.gap == gap
                 && thread.link == from.link
+                && (thread.scope, thread.token) == (scope, from.token)
                 && thread.fresh
                 && thread.since == since
         };
@@ -194,8 +239,10 @@ impl Patterns {
         }
         *place = self.step;
         self.arena.hold(from.link);
+        self.scopes.hold(scope);
         let losses = self.losses;
-        self.out.push(Thread { position, gap, since, losses, fresh: true, next: NONE, ..*from });
+        let next = NONE;
+        self.out.push(Thread { position, gap, scope, since, losses, fresh: true, next, ..*from });
     }
 
     /// An attempt begins at the row.
@@ -206,7 +253,7 @@ impl Patterns {
         let (from, to) = self.program.starts(now.seq == 0);
         for at in from..to {
             let edge = self.program.edge(at);
-            let mut thread = self.unbound(context, now.ts);
+            let mut thread = Thread::unbound(context, now.ts, self.losses);
             let went = match edge.to {
                 To::Match => self.follow(
                     (at, at + 1),
@@ -219,6 +266,11 @@ impl Patterns {
                 To::Position(position) => {
                     // The row at which an attempt begins is its first: gaps do not matter yet.
                     thread.position = position;
+                    let group = self.program.positions[usize::from(position)].group;
+                    if group != NO_GROUP {
+                        thread.scope = self.enter(group, &thread, now.ts);
+                        self.scopes.hold(thread.scope);
+                    }
                     self.arena.hold(context);
                     self.step_thread(&thread, now, &mut found, host)
                 }
@@ -255,20 +307,6 @@ impl Patterns {
         true
     }
 
-    fn unbound(&self, context: u32, ts: u64) -> Thread {
-        Thread {
-            next: NONE,
-            link: context,
-            start_ts: u64::MAX,
-            since: ts,
-            losses: self.losses,
-            position: 0,
-            gap: 0,
-            fresh: true,
-            unknown: false,
-        }
-    }
-
     /// Begins an attempt that waits for its first row, if the key is to have one.
     pub(super) fn wait(&mut self, key: u32, ts: u64) {
         let slot = self.keys.slots[key as usize];
@@ -283,10 +321,14 @@ impl Patterns {
             let edge = self.program.edge(at);
             let To::Position(position) = edge.to else { continue };
             let gap = if edge.gap == 0 { WAIT_GAP } else { edge.gap };
+            let thread = Thread::unbound(slot.recent, ts, self.losses);
+            let group = self.program.positions[usize::from(position)].group;
+            let scope = if group == NO_GROUP { NONE } else { self.enter(group, &thread, ts) };
             self.arena.hold(slot.recent);
-            let thread = self.unbound(slot.recent, ts);
-            self.out.push(Thread { position, gap, fresh: false, ..thread });
+            self.scopes.hold(scope);
+            self.out.push(Thread { position, gap, scope, fresh: false, ..thread });
         }
+        self.close_opened();
         if self.out.is_empty() {
             return;
         }

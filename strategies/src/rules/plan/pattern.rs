@@ -10,7 +10,7 @@ use corelane_feeds::streams::sys;
 
 use lower::{columns_of, has_gaps, lowered, navs_of, number_of};
 
-use super::{Kind, Options, Output, Planner, Program, Rule};
+use super::{Guard, Kind, Options, Output, Planner, Program, Rule};
 use crate::rules::ast::{InsertMatch, MatchRule, Name, Pattern, RowsPerMatch, SkipTo};
 use crate::rules::catalog::{Column, Stream};
 use crate::rules::expr::{Node, Typed};
@@ -40,6 +40,8 @@ pub(in crate::rules) struct Formula {
 pub(in crate::rules) struct Condition {
     /// The stream whose rows can fit, if there are several.
     pub(in crate::rules) stream: Option<StreamId>,
+    /// What one column of a row that fits has to be.
+    pub(in crate::rules) guard: Option<Guard>,
     pub(in crate::rules) formula: Option<Formula>,
 }
 
@@ -48,6 +50,17 @@ pub(in crate::rules) struct Condition {
 pub(in crate::rules) struct KeyPart {
     pub(in crate::rules) at: usize,
     pub(in crate::rules) words: usize,
+}
+
+/// Ranks of a row at most, besides its time.
+pub(in crate::rules) const RANKS_MAX: usize = 3;
+
+/// A value that orders rows of one time; NULL is above all others.
+#[derive(Clone, Debug)]
+pub(in crate::rules) struct Rank {
+    pub(in crate::rules) program: Program,
+    pub(in crate::rules) ty: Type,
+    pub(in crate::rules) descends: bool,
 }
 
 /// A navigation with the place of its text.
@@ -80,6 +93,8 @@ pub(in crate::rules) struct PatternPlan {
     pub(in crate::rules) output_navs: Vec<u16>,
     /// Rows wait until the watermark has passed them.
     pub(in crate::rules) sorts: bool,
+    /// What orders those of one time.
+    pub(in crate::rules) order: Vec<Rank>,
     pub(in crate::rules) is_timed: bool,
     bytes_max: usize,
 }
@@ -143,21 +158,9 @@ impl Planner<'_> {
         let stream = self.stream(&insert.stream)?;
         let (options, target) = (options?, target?);
         self.acyclic(&insert.action, &[stream.schema.stream], target)?;
-        let partition = {
-            let mut resolver = self.resolver(stream, &insert.stream, insert.alias.as_ref());
-            let partition = resolver.partition(&insert.partition)?;
-            if let Some(order) = &insert.order {
-                let order = resolver.expr(order)?;
-                let time = self.times_of(stream);
-                let is_time = matches!(&order.node, Node::Column(column) if time.contains(column));
-                if !is_time {
-                    let title = "rows come in the order of their event time".to_owned();
-                    self.diagnostics.push(order.span, title, "order by ts_event, or its time");
-                    return Err(Noted);
-                }
-            }
-            partition
-        };
+        let mut resolver = self.resolver(stream, &insert.stream, insert.alias.as_ref());
+        let partition = resolver.partition(&insert.partition)?;
+        let order = self.order(insert, stream)?;
         let sources = vec![self.source(stream, &insert.stream, insert.alias.as_ref())];
         let query = Query {
             pattern: &insert.pattern,
@@ -195,8 +198,38 @@ impl Planner<'_> {
         let output = self.output(&insert.action, target, &insert.columns, values)?;
         let filter = filter.map(|filter| self.compile(&filter)).transpose()?;
         let plan = self.pattern_plan(&query, &scope, &conditions, &used, &options)?;
-        let plan = PatternPlan { filter, outputs: vec![output], ..plan };
+        // Rows of one time are all there when the watermark has passed it.
+        let sorts = plan.sorts || !order.is_empty();
+        let is_timed = plan.is_timed || sorts;
+        let plan = PatternPlan { filter, outputs: vec![output], order, sorts, is_timed, ..plan };
         self.push_pattern(name, &options, &query, plan)
+    }
+
+    /// What orders rows of one time.
+    fn order(&mut self, insert: &InsertMatch, stream: Stream) -> Result<Vec<Rank>, Noted> {
+        let mut ranks = Vec::new();
+        for (at, (expr, descends)) in insert.order.iter().enumerate() {
+            let mut resolver = self.resolver(stream, &insert.stream, insert.alias.as_ref());
+            let order = resolver.expr(expr)?;
+            if at == 0 {
+                let time = self.times_of(stream);
+                let is_time = matches!(&order.node, Node::Column(column) if time.contains(column));
+                if !is_time {
+                    let title = "rows come in the order of their event time".to_owned();
+                    self.diagnostics.push(order.span, title, "order by ts_event, or its time");
+                    return Err(Noted);
+                }
+            } else if matches!(order.ty, Type::Text(_)) || at > RANKS_MAX {
+                let title = "rows of one time are ordered by numbers and times".to_owned();
+                let label = format!("{RANKS_MAX} of them at most");
+                self.diagnostics.push(order.span, title, label);
+                return Err(Noted);
+            } else {
+                let (ty, descends) = (order.ty, *descends);
+                ranks.push(Rank { program: self.compile(&order)?, ty, descends });
+            }
+        }
+        Ok(ranks)
     }
 
     /// `*`: the key and the measures; with all rows the row's other columns too.
@@ -381,7 +414,11 @@ impl Planner<'_> {
         for (condition, var) in conditions.iter().zip(&scope.vars) {
             let stream = (query.streams.len() > 1).then_some(var.stream.schema.stream);
             let formula = condition.as_ref().map(|typed| self.formula(typed, scope)).transpose()?;
-            compiled.push(Condition { stream, formula });
+            let guard = match condition {
+                Some(typed) => self.guard(&[typed])?,
+                None => None,
+            };
+            compiled.push(Condition { stream, guard, formula });
         }
         let mut output_navs: Vec<u16> = outputs.iter().flat_map(navs_of).collect();
         output_navs.sort_unstable();
@@ -397,7 +434,7 @@ impl Planner<'_> {
             at += words(key.ty);
         }
         let engine = self.engine(query, &spec)?;
-        let is_timed = sorts || spec.within_ns.is_some() || engine.has_absences();
+        let is_timed = sorts || spec.within_ns.is_some() || engine.waits_for_times();
         Ok(PatternPlan {
             bytes_max: engine.bytes_max(),
             spec,
@@ -413,6 +450,7 @@ impl Planner<'_> {
             outputs: Vec::new(),
             output_navs,
             sorts,
+            order: Vec::new(),
             is_timed,
         })
     }

@@ -45,7 +45,11 @@ pub(super) fn vars_of(part: &Part, out: &mut Vec<Name>) {
         Part::Sequence(parts) | Part::Either(parts) | Part::Permute(parts) => {
             parts.iter().for_each(|part| vars_of(part, out));
         }
-        Part::Repeat { part, .. } | Part::Exclude(part) => vars_of(part, out),
+        Part::Repeat { part, .. }
+        | Part::Exclude(part)
+        | Part::Within(part, _)
+        | Part::Every(part)
+        | Part::First(part) => vars_of(part, out),
         Part::Start | Part::End | Part::Empty | Part::Anew => {}
     }
 }
@@ -54,7 +58,7 @@ pub(super) fn vars_of(part: &Part, out: &mut Vec<Name>) {
 pub(super) fn has_gaps(part: &Part) -> bool {
     match part {
         Part::Gap { mode, .. } => *mode != GapMode::Strict,
-        Part::Absent { .. } => true,
+        Part::Absent { .. } | Part::Within(..) | Part::Every(_) | Part::First(_) => true,
         Part::Sequence(parts) | Part::Either(parts) | Part::Permute(parts) => {
             parts.iter().any(has_gaps)
         }
@@ -85,6 +89,11 @@ pub(super) fn lowered(scope: &PatternScope, part: &Part) -> PatternNode {
             greedy: *greedy,
         },
         Part::Exclude(part) => PatternNode::Exclude(Box::new(lowered(scope, part))),
+        Part::Within(part, ns) => {
+            PatternNode::Within { node: Box::new(lowered(scope, part)), ns: *ns }
+        }
+        Part::Every(part) => PatternNode::Every(Box::new(lowered(scope, part))),
+        Part::First(part) => PatternNode::First(Box::new(lowered(scope, part))),
         Part::Start => PatternNode::Start,
         Part::End => PatternNode::End,
         Part::Empty => PatternNode::Empty,
@@ -96,8 +105,9 @@ pub(super) fn lowered(scope: &PatternScope, part: &Part) -> PatternNode {
             yields: set(yields),
             goes_on: *goes_on,
         }),
-        Part::Absent { var, for_ns } => {
-            PatternNode::Absent { unless: set(std::slice::from_ref(var)), for_ns: *for_ns }
+        Part::Absent { var, for_ns, others } => {
+            let unless = set(std::slice::from_ref(var)).or(set(others));
+            PatternNode::Absent { unless, for_ns: *for_ns }
         }
     }
 }
