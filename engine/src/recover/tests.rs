@@ -12,7 +12,7 @@ use corelane_strategies::registry::Registry;
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{JournalConfig, JournalReader, JournalWriter, SEGMENT_BYTES_MIN};
+use crate::journal::{JournalConfig, JournalReader, JournalWriter, SEGMENT_BYTES_MIN, shard_dir};
 use crate::rerun::Decider;
 use crate::snapshot::{Replica, Snapshot};
 
