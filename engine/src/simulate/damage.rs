@@ -35,13 +35,14 @@ pub(super) fn last_segment(dir: &Path) -> Option<u64> {
 }
 
 /// Takes back some of the newest stores of a shard's writer, whose present run began behind
-/// segment `before`; how many entries that were.
+/// segment `before`, but none of the first `settled` entries; how many entries that were.
 ///
 /// # Errors
 /// If the files cannot be changed.
 pub(super) fn tear(
     dir: &Path,
     before: Option<u64>,
+    settled: usize,
     seen: &HashSet<ActionId>,
     rng: &mut Rng,
 ) -> io::Result<usize> {
@@ -53,8 +54,8 @@ pub(super) fn tear(
             && ActionId::of(entry.record()).is_some_and(|id| seen.contains(&id))
     };
     let floor = entries.iter().rposition(|entry| is_seen(entry) || !own(entry));
-    let floor = floor.map_or(0, |at| at + 1);
-    if floor == entries.len() {
+    let floor = floor.map_or(0, |at| at + 1).max(settled);
+    if floor >= entries.len() {
         return Ok(0);
     }
     // Mostly near the end, as threads keep up with one another.

@@ -74,6 +74,8 @@ pub(super) struct World<'a> {
     before: Vec<Option<u64>>,
     /// What a death left in every shard's journal.
     kept: Vec<Vec<Entry>>,
+    /// Of every shard, the entries that it had when rules changed: the venue waited for them.
+    settled: Vec<usize>,
     deaths_left: u32,
     pub(super) deaths: u32,
     fills_left: u32,
@@ -118,6 +120,7 @@ impl<'a> World<'a> {
             trace,
             before: vec![None; plan.shards],
             kept: vec![Vec::new(); plan.shards],
+            settled: vec![0; plan.shards],
             deaths_left: plan.deaths,
             deaths: 0,
             fills_left: if plan.fills_up { 2 } else { 0 },
@@ -297,7 +300,8 @@ impl<'a> World<'a> {
         if self.plan.tears && self.rng.chance(700) {
             for (shard, dir) in self.shard_dirs().iter().enumerate() {
                 let before = self.before[shard];
-                let undone = damage::tear(dir, before, &seen, &mut self.rng);
+                let settled = self.settled[shard];
+                let undone = damage::tear(dir, before, settled, &seen, &mut self.rng);
                 let undone = undone.with_context(|| format!("tearing {}", dir.display()))?;
                 self.note(format_args!("shard {shard}: {undone} entries were not yet written"));
             }
@@ -363,6 +367,7 @@ impl<'a> World<'a> {
         fs::write(self.dir.join("rules.sql"), &self.plan.rules[1])?;
         self.config = Config::load(&self.dir.join("config.toml"), self.registry)?;
         self.rules_changed = true;
+        self.settled = self.shard_dirs().iter().map(|dir| entries(dir).len()).collect();
         let Some(run) = &mut self.run else { return Ok(()) };
         match catch_unwind(AssertUnwindSafe(|| run.reload())) {
             Ok(reloaded) => reloaded.context("rules that change")?,
