@@ -238,7 +238,10 @@ mod tests {
         let file = dir.path().join("rules.sql");
         let rule = "INSERT INTO alert (kind) SELECT 'other' FROM book.order;";
         fs::write(&file, rule).unwrap();
-        let text = format!("[[rules]]\nfile = \"{}\"\n[journal]\nenabled = false", file.display());
+        let text = format!(
+            "[[feed]]\nprotocol = \"itch50\"\n[[rules]]\nfile = \"{}\"\n[journal]\nenabled = false",
+            file.display()
+        );
         let path = dir.path().join("config.toml");
         fs::write(&path, text).unwrap();
         let config =

@@ -220,7 +220,10 @@ proptest! {
     fn match_recognize_finds_what_a_backtracker_finds(
         parts in parts(),
         conditions in [0..CONDITIONS.len(), 0..CONDITIONS.len(), 0..CONDITIONS.len()],
-        rows in prop::collection::vec((any::<bool>(), 0..3_u8, 0..5_i64, 0..3_u64, 0..4_u64), 1..14),
+        rows in prop::collection::vec(
+            (any::<bool>(), 0..3_u8, 0..5_i64, 0..3_u64, 0..4_u64),
+            1..14,
+        ),
         within in 1..12_u64,
         past_last: bool,
         saved: bool,
