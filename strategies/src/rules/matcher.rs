@@ -13,6 +13,7 @@
 //! Invariant: what a match leads to depends on the rows of its key and on time alone; so do the
 //! ids of its actions.
 
+mod dues;
 mod navigate;
 mod pending;
 mod sieve;
@@ -31,6 +32,7 @@ use super::types::Value;
 use crate::memory::Memory;
 use crate::state::StateReader;
 use crate::strategy::StateError;
+use dues::Dues;
 use navigate::{Outcome, View};
 use pending::Pending;
 use sieve::Sieve;
@@ -69,8 +71,7 @@ struct Desk {
     /// Of the match at hand, to tell its results from those of others.
     key: Vec<u64>,
     pending: Pending,
-    /// The due of the last result as it began, and as it has come to be.
-    last: Option<(Due, Due)>,
+    dues: Dues,
 }
 
 /// What makes matches now.
@@ -124,7 +125,7 @@ impl Desk {
     fn emit(&mut self, plan: &PatternPlan, output: usize, due: Due, context: &mut Context<'_>) {
         if self.pending.is_empty() && context.has_room(1) {
             let (row, inputs) = (&self.row[..], &self.inputs[..]);
-            emit_now(plan, output, due, &mut self.last, row, inputs, context);
+            emit_now(plan, output, due, &mut self.dues, row, inputs, context);
         } else {
             self.pending.push(output, due, &self.row, &self.inputs);
         }
@@ -135,7 +136,7 @@ impl Desk {
         while context.has_room(1) {
             let Some(next) = self.pending.first() else { return true };
             let (output, due, row, inputs) = next;
-            emit_now(plan, output, due, &mut self.last, row, inputs, context);
+            emit_now(plan, output, due, &mut self.dues, row, inputs, context);
             self.pending.pop();
         }
         self.pending.is_empty()
@@ -147,19 +148,16 @@ fn emit_now(
     plan: &PatternPlan,
     output: usize,
     begun: Due,
-    last: &mut Option<(Due, Due)>,
+    dues: &mut Dues,
     row: &[u8],
     inputs: &[Value],
     context: &mut Context<'_>,
 ) {
-    let mut due = match last {
-        Some((first, now)) if *first == begun => *now,
-        _ => begun,
-    };
+    let mut due = dues.of(begun);
     if let Some(output) = plan.outputs.get(output) {
         context.emit(output, &mut due, row, inputs);
     }
-    *last = Some((begun, due));
+    dues.set(due);
 }
 
 impl Host for Judge<'_, '_> {
@@ -276,7 +274,7 @@ impl Matcher {
             inputs: vec![Value::NULL; plan.navs.len()],
             key: Vec::with_capacity(key_words + 4),
             pending: Pending::new(plan.scratch_bytes, plan.navs.len()),
-            last: None,
+            dues: Dues::new(),
         };
         let sorted = plan.sorts.then(|| Sorted::new(plan.spec.rows_max, plan.row_bytes / 8));
         Self {

@@ -209,6 +209,12 @@ pub(super) struct Due {
 }
 
 impl Due {
+    /// The time that it is due to, if it is one, and what stands for it.
+    #[inline]
+    pub(super) fn of_time(&self) -> Option<(Nanos, (u64, u32))> {
+        self.time.map(|(session, _)| (self.stamp.ts_event, (self.stamp.seq.0, session)))
+    }
+
     /// To a record.
     #[inline]
     pub(super) fn to_record(header: &Header) -> Self {
