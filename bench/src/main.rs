@@ -38,7 +38,7 @@ enum Command {
     Rules(cli::rules::RulesArgs),
     /// Rules against Esper, Siddhi and Flink: same events, same results; see scripts/peers
     Cep(cli::cep::CepArgs),
-    /// Results as one HTML page, tables, .hgrm and .hlog files; any number of runs beside each other
+    /// Results as one HTML page, tables, .hgrm and .hlog files; several runs beside each other
     Report(cli::report::ReportArgs),
     /// What got better or worse from one run's results to another's; fails if anything got worse
     Compare(cli::report::CompareArgs),

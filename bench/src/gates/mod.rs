@@ -5,8 +5,8 @@
 //!       └─> bench/gates/benches/micro.rs   timed by criterion
 //! ```
 //!
-//! One definition serves both. A gate makes its work with everything around it; [`Work::reset`] puts
-//! back what a run used up, and [`Work::run`] alone is counted or timed.
+//! One definition serves both. A gate makes its work with everything around it; [`Work::reset`]
+//! puts back what a run used up, and [`Work::run`] alone is counted or timed.
 //!
 //! Invariant: a run after a reset does the same operations whenever and wherever it runs, and its
 //! result depends on all of them.

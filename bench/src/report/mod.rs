@@ -92,15 +92,16 @@ pub fn page(runs: &[Run]) -> String {
 
 const RATIOS: &str = "Taken in turns within one run, so that what drifts from minute to minute \
     cancels out. The interval is a bootstrap over the pairs; one that holds 1 says nothing.";
-const LATENCY: &str = "From the time at which a message was to be sent, whether or not it was. Every \
-    message counts, those of disturbed intervals too.";
-const TIME: &str = "The darker a cell, the more of its column's messages took so long; the shade goes \
-    by the logarithm, so that single messages are seen. Lines: p50 (solid) and p99 (dashed). Red \
-    above: disturbed by the host, with the reason under the pointer. Below: messages per second as \
-    sent, dashed as scheduled. Thin vertical lines divide rounds, between which others had their turn.";
+const LATENCY: &str = "From the time at which a message was to be sent, whether or not it was. \
+    Every message counts, those of disturbed intervals too.";
+const TIME: &str = "The darker a cell, the more of its column's messages took so long; the shade \
+    goes by the logarithm, so that single messages are seen. Lines: p50 (solid) and p99 (dashed). \
+    Red above: disturbed by the host, with the reason under the pointer. Below: messages per \
+    second as sent, dashed as scheduled. Thin vertical lines divide rounds, between which others \
+    had their turn.";
 const STAGES: &str = "By the engine's own stamps. Threads: per second of wall time while measured.";
-const MACHINE: &str = "Before and after, a thread read the clock on each CPU and noted every gap above \
-    a microsecond: what is lost there is lost to whatever runs there.";
+const MACHINE: &str = "Before and after, a thread read the clock on each CPU and noted every gap \
+    above a microsecond: what is lost there is lost to whatever runs there.";
 
 fn section(html: &mut String, title: &str, explained: &str, body: &str) {
     if body.is_empty() {
