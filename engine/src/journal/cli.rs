@@ -1,8 +1,8 @@
 //! `corelane journal`: look into journals, check, compare, export and repair them.
 //!
-//! Invariant: nothing but `repair --write` changes what a journal holds. Damage is an error (65) that
-//! names segment and offset; a torn tail is reported and is none; journals that differ are the answer
-//! "no" (1).
+//! Invariant: nothing but `repair --write` changes what a journal holds. Damage is an error (65)
+//! that names segment and offset; a torn tail is reported and is none; journals that differ are the
+//! answer "no" (1).
 
 use std::collections::BTreeMap;
 use std::fmt;

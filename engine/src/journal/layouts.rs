@@ -1,8 +1,8 @@
 //! What the records of a journal are called and where their columns lie: the streams of this
 //! program, and those that the rules beside the journal declare.
 //!
-//! Invariant: a stream that rules declared has the layout that it had in the run, since no rule file
-//! can change it while a run lasts.
+//! Invariant: a stream that rules declared has the layout that it had in the run, since no rule
+//! file can change it while a run lasts.
 
 use std::path::Path;
 

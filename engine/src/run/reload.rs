@@ -230,8 +230,8 @@ mod tests {
     use super::*;
 
     /// Every shard changes rules at a moment of its own. A run died when one had and another had
-    /// not; the next run saw that the rules of the first were those configured, changed nothing, and
-    /// the other shard decided by the old rules for ever.
+    /// not; the next run saw that the rules of the first were those configured, changed nothing,
+    /// and the other shard decided by the old rules for ever.
     #[test]
     fn a_shard_that_missed_the_last_change_is_told_again() {
         let dir = tempfile::tempdir().unwrap();

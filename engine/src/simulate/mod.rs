@@ -3,15 +3,15 @@
 //! off, bits flip. `corelane simulate`.
 //!
 //! ```text
-//! real        decoding, arbitration, sequence, intake, router, rings, shards, chain, rules, journal,
-//!             recovery, queues and notes of sinks, reloads
+//! real        decoding, arbitration, sequence, intake, router, rings, shards, chain, rules,
+//!             journal, recovery, queues and notes of sinks, reloads
 //! simulated   time; the venue and its lines; the network to the receiver, and the receiver; what a
 //!             death leaves undone; the faults of files
 //! ```
 //!
 //! A seed draws a world ([`plan`]) and every step in it: the same program gives the same world
-//! again, to the last byte. What must hold is in [`check`]; a seed where it does not is printed with
-//! everything that happened.
+//! again, to the last byte. What must hold is in [`check`]; a seed where it does not is printed
+//! with everything that happened.
 //!
 //! Invariant: one generator per world, one thread per world, and nothing of the machine in it.
 

@@ -130,7 +130,8 @@ fn a_segment_that_is_cut_under_its_writer_ends_the_run_with_a_word() {
         let says = ended.stderr.lines().rev().nth(1).unwrap();
         assert!(says.starts_with("corelane: cannot write to "), "{}", ended.stderr);
         assert!(says.contains("/shard-000/") && says.contains("cut short"), "{}", ended.stderr);
-        // What is left is a journal that ends there, or, if a later segment was begun, a damaged one.
+        // What is left is a journal that ends there, or, if a later segment was begun, a damaged
+        // one.
         let ended = run(side.path(), &["run", text(&side.config), "--duration", "100ms"]);
         let is_known = match ended.status.code() {
             Some(0) => ended.stderr.contains("goes on from an earlier run"),

@@ -89,7 +89,8 @@ fn declared() -> Side {
           GROUP BY symbol, tumble(ts_event, INTERVAL '1' SECOND);
         CREATE RULE gone ON book.order PARTITION BY symbol
           MATCH EVERY a:(kind = 'A' AND qty > 400) -> d:(kind = 'D' AND order_ref = a.order_ref)
-          WITHIN INTERVAL '5' SECOND THEN alert('', d.symbol, 'gone', d.order_ref, d.price, d.qty, 1, d.ts_event, 0);";
+          WITHIN INTERVAL '5' SECOND THEN
+          alert('', d.symbol, 'gone', d.order_ref, d.price, d.qty, 1, d.ts_event, 0);";
     fs::write(&file, rules).unwrap();
     let (side, _) = ended_run(&format!("[[rules]]\nfile = \"{}\"\n", text(&file)));
     side

@@ -93,8 +93,8 @@ impl Numbers {
     }
 }
 
-/// Numbers rows, links and scopes as they are come to, a link behind those before it in its chain, a
-/// scope behind those around it.
+/// Numbers rows, links and scopes as they are come to, a link behind those before it in its chain,
+/// a scope behind those around it.
 struct Order<'a> {
     arena: &'a Arena,
     scopes: &'a Scopes,
