@@ -6,7 +6,7 @@
 //! use corelane_bench::report::format::{escape, number};
 //! assert_eq!(number(12_345.0, "ns"), "12.3 us");
 //! assert_eq!(number(2_400_000.0, "messages/s"), "2.40 M messages/s");
-//! assert_eq!(number(3.0 * 1024.0 * 1024.0, "bytes"), "3.00 MiB");
+//! assert_eq!(number(3.25 * 1024.0 * 1024.0, "bytes"), "3.25 MiB");
 //! assert_eq!(escape("<a>"), "&lt;a&gt;");
 //! ```
 
