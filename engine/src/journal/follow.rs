@@ -40,7 +40,7 @@ pub enum Followed<'a> {
     Closed,
 }
 
-/// See the [module](self).
+/// See the module.
 pub struct Follower {
     dir: PathBuf,
     crc: Crc32c,

@@ -9,8 +9,8 @@
 //!             death leaves undone; the faults of files
 //! ```
 //!
-//! A seed draws a world ([`plan`]) and every step in it: the same program gives the same world
-//! again, to the last byte. What must hold is in [`check`]; a seed where it does not is printed
+//! A seed draws a world (`plan`) and every step in it: the same program gives the same world
+//! again, to the last byte. What must hold is in `check`; a seed where it does not is printed
 //! with everything that happened.
 //!
 //! Invariant: one generator per world, one thread per world, and nothing of the machine in it.

@@ -40,9 +40,9 @@ const HEADER_CRC_OFFSET: usize = HEADER_BYTES - 8;
 #[derive(Copy, Clone, PartialEq, Eq, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct SnapshotHeader {
-    /// [`MAGIC`].
+    /// `MAGIC`.
     pub magic: u64,
-    /// [`VERSION`].
+    /// `VERSION`.
     pub version: u32,
     /// The shard whose state it is.
     pub shard: u32,

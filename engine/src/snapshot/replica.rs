@@ -46,7 +46,7 @@ pub struct ReplicaStart<'a> {
     pub resident: bool,
 }
 
-/// See the [module](self).
+/// See the module.
 pub struct Replica {
     decider: Decider,
     shard: usize,
