@@ -29,8 +29,8 @@ pub(super) struct Link {
     pub(super) head: u32,
     pub(super) var: u8,
     pub(super) excluded: bool,
-    /// The match that ends here is reported.
-    pub(super) told: bool,
+    /// The match that ends here is reported: one more than the token it was reported with, or 0.
+    pub(super) told: u32,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -122,8 +122,7 @@ impl Arena {
         self.links_live += 1;
         self.hold_row(row);
         let at = if self.free_link == NONE { self.links.len() as u32 } else { self.free_link };
-        let mut link =
-            Link { parent, row, refs: 1, depth: 0, head: NONE, var, excluded, told: false };
+        let mut link = Link { parent, row, refs: 1, depth: 0, head: NONE, var, excluded, told: 0 };
         if let Some(before) = self.links.get_mut(parent as usize) {
             before.refs += 1;
             (link.depth, link.head) = (before.depth + 1, before.head);

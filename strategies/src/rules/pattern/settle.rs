@@ -105,7 +105,7 @@ impl Patterns {
                 let ends = self.program.positions[usize::from(thread.position)].wait == Wait::End
                     && self.ends(thread.position, 0);
                 if ends && self.spec.mode == Mode::All {
-                    self.report_one(key, ts, thread.link, NONE, thread.unknown, host);
+                    self.report_one((key, ts), thread, NONE, host);
                 } else if ends && found.link.is_none() {
                     self.arena.hold(thread.link);
                     found = Found { link: Some(thread.link), unknown: thread.unknown };
@@ -391,18 +391,19 @@ impl Patterns {
     }
 
     /// Reports a match that takes nothing from others, unless it is told already: what binds the
-    /// same rows to the same variables is one match, however many ways lead to it.
+    /// same rows to the same variables is one match, however many ways lead to it. What an EVERY
+    /// found again is another one.
     pub(super) fn report_one(
         &mut self,
-        key: u32,
-        ts: u64,
-        link: u32,
+        (key, ts): (u32, u64),
+        thread: &Thread,
         ahead: u32,
-        unknown: bool,
         host: &mut impl Host,
     ) {
+        let Thread { link, token, unknown, .. } = *thread;
         if let Some(last) = self.arena.links.get_mut(link as usize).filter(|at| at.var != NO_VAR) {
-            if std::mem::replace(&mut last.told, true) {
+            let told = token.saturating_add(1);
+            if std::mem::replace(&mut last.told, told) == told {
                 return;
             }
             self.arena.hold(link);

@@ -24,7 +24,7 @@ use crate::state::StateReader;
 use crate::strategy::StateError;
 
 /// Changes when the saved state does.
-const STATE_VERSION: u32 = 0x5041_5402;
+const STATE_VERSION: u32 = 0x5041_5403;
 /// Numbers that grow by one; nothing lives long enough to come here.
 const NUMBER_MAX: u64 = 1 << 62;
 
@@ -211,7 +211,7 @@ impl Patterns {
             put_u32(out, numbers.row(link.row));
             out.push(link.var);
             out.push(u8::from(link.excluded));
-            out.push(u8::from(link.told));
+            put_u32(out, link.told);
         }
         put_u32(out, self.tokens);
         put_u32(out, inner.len() as u32);
@@ -338,7 +338,7 @@ impl Patterns {
         for link in 0..links {
             let parent = place(state, link)?;
             let row = place(state, rows)?;
-            let (var, excluded, told) = (state.u8()?, flag(state)?, flag(state)?);
+            let (var, excluded, told) = (state.u8()?, flag(state)?, state.u32()?);
             let known = var == NO_VAR || usize::from(var) < self.spec.vars;
             if row == NONE || !known {
                 return Err(state.damaged());

@@ -200,7 +200,7 @@ impl Patterns {
             match edge.to {
                 To::Match if self.spec.mode == Mode::All => {
                     if from.start_ts != u64::MAX || self.spec.show_empty {
-                        self.report_one(key, ts, from.link, ahead, from.unknown, host);
+                        self.report_one((key, ts), &from, ahead, host);
                     }
                 }
                 To::Match => {
