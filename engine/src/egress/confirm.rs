@@ -2,10 +2,11 @@
 //! after a crash the rest can be sent again.
 //!
 //! ```text
-//! DIR/shard-000/confirmed-NAME    two slots of 64 bytes, written in turns
+//! DIR/shard-000/confirmed-NAME    two slots of 64 bytes, written in turns, and one written once
 //!
 //! 0       8     16                     24     32      ...    56
 //! | count | seq | session, rule, ordinal | feed | bytes | 0 ... | crc32c |
+//! | 1     | 0   | 0                      | 0    | bytes | 0 ... | crc32c |   where the sink began
 //! ```
 //!
 //! Invariant: what is noted survives the process. Of the two slots the newer whole one counts, so
@@ -53,8 +54,24 @@ pub fn path(shard_dir: &Path, sink: &str) -> PathBuf {
 /// If the file cannot be read.
 pub fn read_slots(path: &Path) -> io::Result<Vec<u8>> {
     let mut slots = fs::read(path)?;
-    slots.truncate(SLOTS * SLOT_WORDS * 8);
+    slots.truncate((SLOTS + 1) * SLOT_WORDS * 8);
     Ok(slots)
+}
+
+/// Where the sink began to write, in whose note no action may be yet: all before that is noted, or
+/// none of ours. `None` if there is no such note.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn began(path: &Path) -> io::Result<Option<u64>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let slot = bytes.chunks_exact(SLOT_WORDS * 8).nth(SLOTS);
+    let slot = slot.and_then(|slot| <[u64; SLOT_WORDS]>::read_from_bytes(slot).ok());
+    Ok(slot.and_then(|slot| from_words(&slot)).map(|(_, began)| began.bytes))
 }
 
 /// What an earlier run noted. The outer `None` if it had no such sink.
@@ -99,17 +116,21 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Makes the note anew, with what is known from before.
+    /// Makes the note anew, with what is known from before, of a sink that begins at byte `began` of
+    /// what it writes.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn create(path: &Path, known: Option<Confirmed>) -> io::Result<Self> {
+    pub fn create(path: &Path, known: Option<Confirmed>, began: u64) -> io::Result<Self> {
         let new = path.with_file_name("confirmed.new");
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let mut confirmations = Self { map: SegmentMap::create(&new, FILE_BYTES)?, count: 0 };
+        let mut words = [1, 0, 0, 0, began, 0, 0, 0];
+        words[SLOT_WORDS - 1] = checksum(&words);
+        confirmations.map.put(SLOTS * SLOT_WORDS * 8, &words);
         if let Some(known) = known {
             confirmations.note(&known);
         }
@@ -141,8 +162,10 @@ mod tests {
         let path = path(dir.path(), "to the/desk");
         assert!(path.ends_with("confirmed-to_the_desk"));
         assert_eq!(read(&path).unwrap(), None);
-        let mut confirmations = Confirmations::create(&path, None).unwrap();
+        assert_eq!(began(&path).unwrap(), None);
+        let mut confirmations = Confirmations::create(&path, None, 77).unwrap();
         assert_eq!(read(&path).unwrap(), Some(None));
+        assert_eq!(began(&path).unwrap(), Some(77));
         let note = |n: u64| Confirmed {
             id: ActionId { feed: 3, session: 0x9000_0001, seq: Seq(n), rule: 7, ordinal: 65_535 },
             bytes: n * 10,

@@ -17,6 +17,10 @@ use crate::clock::Clock;
 /// How long a sink may stand still before what comes again is lost to its full buffer.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// Actions after which those that a file had ahead of its journal are not waited for any more: the
+/// feed did not bring again what led to them.
+const AHEAD_ACTIONS_MAX: u32 = 1 << 20;
+
 /// See the [module](self).
 pub(super) struct Outlet {
     pub(super) sink: Box<dyn ActionSink>,
@@ -39,6 +43,8 @@ struct Notes {
     past: Option<PastOutlet>,
     /// Actions in the file that the earlier run's journal has lost: they are decided on once more.
     ahead: BTreeSet<ActionId>,
+    /// After so many more actions that are none of them they are given up.
+    ahead_left: u32,
 }
 
 /// What an earlier run was rid of.
@@ -64,7 +70,10 @@ impl Outlet {
     pub(super) fn open(config: &SinkConfig, spec: &EgressSpec) -> Result<Self, EgressError> {
         let filter = Filter::resolve(config, &spec.strategies, &spec.declared)?;
         let known = |shard: usize| spec.past.get(shard)?.confirmed.get(&config.name).copied();
-        let bytes = (0..spec.confirm_in.len()).filter_map(|shard| Some(known(shard)?.bytes)).max();
+        let began = |shard: usize| spec.past.get(shard)?.began.get(&config.name).copied();
+        // Notes of shards may be of different moments: all of them hold before the first.
+        let from = |shard: usize| known(shard).map(|known| known.bytes).or_else(|| began(shard));
+        let bytes = (0..spec.confirm_in.len()).filter_map(from).min();
         spec::check_buffer(config)?;
         let (sink, written) = spec.edges.open(config, spec.log, bytes, spec.synced)?;
         let mut outlet = Self::new(sink, filter, config.format, config.stamps);
@@ -72,13 +81,14 @@ impl Outlet {
             return Ok(outlet);
         }
         let position = outlet.sink.position();
+        let begins = bytes.map_or(position, |bytes| bytes.min(position));
         let folders = spec.confirm_in.iter().enumerate();
         let shards = folders.map(|(shard, folder)| {
             let path = confirm::path(folder, &config.name);
             let known = known(shard);
             let known = known.map(|known| Confirmed { bytes: known.bytes.min(position), ..known });
             std::fs::create_dir_all(folder)
-                .and_then(|()| Confirmations::create(&path, known))
+                .and_then(|()| Confirmations::create(&path, known, begins))
                 .map_err(|source| EgressError::Open {
                     name: config.name.clone(),
                     target: path.display().to_string(),
@@ -89,12 +99,13 @@ impl Outlet {
             shards: shards.collect::<Result<_, _>>()?,
             waiting: VecDeque::with_capacity(config.buffer_bytes / FRAME_BYTES_MIN + 1),
             settled: outlet.sink.settled(),
-            bytes: bytes.map_or(position, |bytes| bytes.min(position)),
+            bytes: begins,
             past: Some(PastOutlet {
                 last: (0..spec.confirm_in.len()).map(|s| known(s).map(|k| k.id)).collect(),
                 written: written.into_iter().collect(),
             }),
             ahead: BTreeSet::new(),
+            ahead_left: AHEAD_ACTIONS_MAX,
         });
         Ok(outlet)
     }
@@ -104,6 +115,7 @@ impl Outlet {
         let Some(past) = self.notes.as_mut().and_then(|notes| notes.past.as_mut()) else {
             return false;
         };
+        let is_written = past.written.remove(id);
         if let Some(last) = past.last.get_mut(shard)
             && let Some(until) = last
         {
@@ -112,14 +124,21 @@ impl Outlet {
             }
             return true;
         }
-        past.written.remove(id)
+        is_written
     }
 
     /// Whether the file has the action already, though the journal knew nothing of it.
     #[inline]
     pub(super) fn is_ahead(&mut self, id: &ActionId) -> bool {
-        let notes = self.notes.as_mut();
-        notes.is_some_and(|notes| !notes.ahead.is_empty() && notes.ahead.remove(id))
+        let Some(notes) = self.notes.as_mut().filter(|notes| !notes.ahead.is_empty()) else {
+            return false;
+        };
+        let is_ahead = notes.ahead.remove(id);
+        notes.ahead_left -= u32::from(!is_ahead);
+        if notes.ahead_left == 0 {
+            notes.ahead.clear();
+        }
+        is_ahead
     }
 
     /// Nothing comes again any more.
@@ -182,7 +201,8 @@ impl Outlet {
             }
         }
         notes.settled = settled;
-        if notes.past.is_none() {
+        // As long as the file is ahead of the journal another start must read what it has from there.
+        if notes.past.is_none() && notes.ahead.is_empty() {
             notes.bytes = self.sink.position();
         }
     }

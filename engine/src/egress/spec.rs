@@ -156,6 +156,8 @@ pub struct SystemEdges;
 pub struct Past {
     /// The last action that each sink is rid of, by its name; none of a sink that has to get all.
     pub confirmed: BTreeMap<String, Confirmed>,
+    /// Where sinks began whose last action is not known, by name: a place in what they wrote.
+    pub began: BTreeMap<String, u64>,
     /// How many actions come again first, for those sinks that are not rid of them.
     pub again: u64,
 }

@@ -146,6 +146,20 @@ impl Copier {
         Ok(is_new)
     }
 
+    /// Copies notes of sinks of which there is no copy yet: before their first action.
+    ///
+    /// # Errors
+    /// If the disk cannot be written to.
+    pub fn begin_notes(&mut self) -> Result<(), JournalError> {
+        for (path, note) in self.notes.look()? {
+            if !path.exists() {
+                self.notes.write(&*self.disk, &path, &note)?;
+            }
+        }
+        self.notes.hurry();
+        Ok(())
+    }
+
     /// Whether the end marker of a journal that was closed is durable.
     #[must_use]
     pub fn is_closed(&self) -> bool {

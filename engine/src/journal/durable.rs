@@ -185,7 +185,8 @@ impl Worker {
         let (disk, how) = open_disk(&self.dir, self.cpu);
         let (hot, dir) = (self.hot.clone(), self.dir.clone());
         let bounds = (self.config.group_bytes, self.config.hot_segments);
-        let copier = Copier::begin(disk, hot, dir, Arc::clone(&self.progress), bounds)?;
+        let mut copier = Copier::begin(disk, hot, dir, Arc::clone(&self.progress), bounds)?;
+        copier.begin_notes()?;
         Ok((copier, how))
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Notes {
 struct Note {
     sink: String,
     confirmed: Option<Confirmed>,
+    /// Where the sink began to write.
+    began: Option<u64>,
     /// The earlier run had no such sink: what happened then is none of its business.
     is_new: bool,
     /// How many actions were met before the confirmed one.
@@ -63,9 +65,10 @@ impl Notes {
     /// Reads what sinks noted in the folders of a shard.
     pub(super) fn read(folders: &ShardFolders, sinks: &[String]) -> anyhow::Result<Self> {
         let note = |sink: &String| {
-            let noted = confirm::read(&folders.note(sink))?;
+            let path = folders.note(sink);
+            let (noted, began) = (confirm::read(&path)?, confirm::began(&path)?);
             let (confirmed, is_new) = (noted.flatten(), noted.is_none());
-            Ok(Note { sink: sink.to_owned(), confirmed, is_new, before: None })
+            Ok(Note { sink: sink.to_owned(), confirmed, began, is_new, before: None })
         };
         let sinks = sinks.iter().map(note).collect::<io::Result<_>>();
         let sinks =
@@ -109,6 +112,13 @@ impl Notes {
                 // Its file may have had another owner until now.
                 _ if note.is_new => (Confirmed { id: last, bytes: u64::MAX }, self.actions - 1),
                 (Some(confirmed), Some(before)) => (confirmed, before),
+                // Before it confirmed any, all that it wrote is behind where it began.
+                (None, _) => {
+                    (unconfirmed.skipped, is_due) = (0, true);
+                    let began = note.began.map(|began| (note.sink, began));
+                    unconfirmed.past.began.extend(began);
+                    continue;
+                }
                 _ => {
                     (unconfirmed.skipped, is_due) = (0, true);
                     continue;
@@ -206,7 +216,7 @@ mod tests {
                     Some(Confirmed { id, bytes: 0 })
                 }
             };
-            Confirmations::create(&confirm::path(dir.path(), name), known).unwrap();
+            Confirmations::create(&confirm::path(dir.path(), name), known, 0).unwrap();
         }
         let folders = ShardFolders { hot: dir.path().to_owned(), durable: None };
         let mut notes = Notes::read(&folders, &names).unwrap();
