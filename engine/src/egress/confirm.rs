@@ -179,7 +179,7 @@ mod tests {
         bytes[64 + 9] ^= 1;
         fs::write(&path, bytes).unwrap();
         assert_eq!(read(&path).unwrap(), Some(Some(note(8))), "the newest is torn");
-        Confirmations::create(&path, Some(note(8))).unwrap();
+        Confirmations::create(&path, Some(note(8)), 77).unwrap();
         assert_eq!(read(&path).unwrap(), Some(Some(note(8))));
     }
 }
