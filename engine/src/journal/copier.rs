@@ -98,6 +98,13 @@ impl Copier {
         disk.make_dir(&dir).map_err(JournalError::io("make", &dir))?;
         let in_memory: Vec<u64> = segments(&hot)?.into_iter().map(|(number, _)| number).collect();
         let oldest = in_memory.first().copied().unwrap_or(0);
+        // Those behind it are prepared, how many depends on how far the service thread is.
+        let mut first = oldest;
+        for &number in &in_memory {
+            if is_begun(&segment_path(&hot, number))? {
+                first = number;
+            }
+        }
         let mut on_disk = BTreeSet::new();
         for (number, path) in segments(&dir)? {
             if is_begun(&path)? {
@@ -121,7 +128,7 @@ impl Copier {
             open: None,
             group: Vec::with_capacity(group_bytes),
             oldest,
-            first: in_memory.last().copied().unwrap_or(0),
+            first,
             notes,
             closed: false,
             counters: DurableCounters::default(),
