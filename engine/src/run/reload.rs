@@ -96,8 +96,9 @@ impl RuleWatch {
         };
         if let Some((ran, reloads)) = ran {
             watch.reloads = reloads;
+            // Its rules have the numbers that they got as they changed.
+            watch.config = ran.clone();
             if ran.rule_set.fingerprint() != config.rule_set.fingerprint() {
-                watch.config = ran.clone();
                 let mut next = config.clone();
                 next.rule_set.follow(&ran.rule_set)?;
                 watch.take_on(next)?;
