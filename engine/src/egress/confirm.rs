@@ -116,8 +116,8 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Makes the note anew, with what is known from before, of a sink that begins at byte `began` of
-    /// what it writes.
+    /// Makes the note anew, with what is known from before, of a sink that begins at byte `began`
+    /// of what it writes.
     ///
     /// # Errors
     /// If it cannot be made.
