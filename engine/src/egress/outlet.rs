@@ -201,7 +201,7 @@ impl Outlet {
             }
         }
         notes.settled = settled;
-        // As long as the file is ahead of the journal another start must read what it has from there.
+        // While the file is ahead of the journal another start must read what it has from there.
         if notes.past.is_none() && notes.ahead.is_empty() {
             notes.bytes = self.sink.position();
         }

@@ -221,8 +221,8 @@ fn draw_rules(rng: &mut Rng) -> String {
     );
     if shadow {
         text.push_str(
-            "CREATE RULE shaded WITH (mode = 'shadow', keys_max = 64) ON book.order PARTITION BY symbol\n  \
-             WHEN kind = 'E' THEN print(symbol, price * qty, 1);\n",
+            "CREATE RULE shaded WITH (mode = 'shadow', keys_max = 64) ON book.order\n  \
+             PARTITION BY symbol WHEN kind = 'E' THEN print(symbol, price * qty, 1);\n",
         );
     }
     let _ = write!(

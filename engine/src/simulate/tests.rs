@@ -30,8 +30,8 @@ fn what_must_hold_holds_in_some_hundred_worlds() {
 }
 
 /// Rules keep their numbers when others take the place of some. A run that went on after such a
-/// change, where one shard had missed it, told that shard the rules as the files have them, numbered
-/// anew: its actions had other ids than those that the next start decided on.
+/// change, where one shard had missed it, told that shard the rules as the files have them,
+/// numbered anew: its actions had other ids than those that the next start decided on.
 #[test]
 fn a_shard_that_missed_a_change_gets_rules_with_the_numbers_of_that_change() {
     assert_eq!(in_a_folder(541, false).failure, None);
