@@ -17,9 +17,11 @@ use corelane_feeds::streams::sys::Session;
 use zerocopy::FromZeros;
 
 use crate::book::{L3Books, L3Options, LevelBooks};
+use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{ACTIONS_STAGE_MAX, DERIVED_MAX, StateError, Strategy};
 
@@ -247,6 +249,11 @@ impl Chain {
         for (i, stage) in self.stages.iter().enumerate() {
             stage.counters(&mut |counter, value| report(i, counter, value));
         }
+    }
+
+    /// Tells what every stage keeps: see [`Strategy::tell`].
+    pub fn tell(&self, rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        self.stages.iter().for_each(|stage| stage.tell(rules, each));
     }
 
     /// How many actions the strategy of a rule number has emitted.

@@ -25,10 +25,12 @@ use corelane_feeds::units::{Price, Qty32, Side};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Order;
+use crate::kept::Kept;
 use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
@@ -258,6 +260,16 @@ impl Strategy for Imbalance {
         state.finish()?;
         (self.quotes, self.orders, self.wide) = (quotes, orders, wide);
         Ok(())
+    }
+
+    fn tell(&self, _rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        self.quotes.each(|feed, instrument, quote| {
+            let kept = Kept::new("quote", self.name()).of_instrument(feed, instrument);
+            let kept = kept.value("bid", format!("{} x {}", quote.bid, quote.bid_qty));
+            let kept = kept.value("ask", format!("{} x {}", quote.ask, quote.ask_qty));
+            let kept = kept.value("flow", quote.flow).value("as of", quote.ts_step);
+            each(kept.value("last order", quote.ts_order).value("spent", quote.spent == 1));
+        });
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

@@ -88,6 +88,18 @@ impl<T: FromBytes + IntoBytes + Immutable> PerInstrument<T> {
         }
     }
 
+    /// Every state that differs from never seen, with feed and instrument.
+    pub fn each(&self, mut each: impl FnMut(u8, u16, &T)) {
+        for (feed, table) in self.feeds.iter().enumerate() {
+            let Some(table) = table else { continue };
+            for (instrument, state) in table.states[..table.seen].iter().enumerate() {
+                if state.as_bytes().iter().any(|&byte| byte != 0) {
+                    each(feed as u8, instrument as u16, state);
+                }
+            }
+        }
+    }
+
     /// Appends every state that differs from never seen.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.feeds.len() as u64).to_le_bytes());

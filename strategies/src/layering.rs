@@ -34,10 +34,12 @@ use corelane_feeds::units::{Char, Nanos, Qty, Side};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Alert;
+use crate::kept::Kept;
 use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 pub use side::{CASES_MAX, LAYERS_MAX};
@@ -271,6 +273,22 @@ impl Strategy for Layering {
         (self.layers, self.cases) = (layers, cases);
         (self.evicted, self.alerts) = (evicted, alerts);
         Ok(())
+    }
+
+    fn tell(&self, _rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        self.usual.each(|feed, instrument, usual| {
+            let mean = usual.sum / u64::from(usual.adds.max(1));
+            let kept = Kept::new("usual size", self.name()).of_instrument(feed, instrument);
+            each(kept.value("adds", usual.adds).value("mean", mean));
+        });
+        self.sides.each(|feed, instrument, sides| {
+            for (side, name) in sides.iter().zip(["large bids", "large asks"]) {
+                let kept = Kept::new(name, self.name()).of_instrument(feed, instrument);
+                if let Some(kept) = side.tell(kept) {
+                    each(kept);
+                }
+            }
+        });
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

@@ -11,6 +11,7 @@ pub mod chain;
 pub mod diagnostics;
 pub mod functions;
 pub mod imbalance;
+pub mod kept;
 pub mod keyed;
 pub mod layering;
 pub mod memory;

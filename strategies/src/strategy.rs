@@ -7,9 +7,11 @@ use std::any::Any;
 
 use corelane_feeds::record::{Record, StreamId};
 
+use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
+use crate::rules::RuleSet;
 
 /// The most actions that one stage may emit for one record; a stage says how many it needs.
 pub const ACTIONS_STAGE_MAX: usize = 64;
@@ -101,6 +103,10 @@ pub trait Strategy: Send {
     /// # Errors
     /// If the bytes are no state of this strategy; it is then as it was before.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError>;
+
+    /// Tells what it keeps, for people to look at. `rules` are those that a stage of rules was made
+    /// of.
+    fn tell(&self, _rules: &RuleSet, _each: &mut dyn FnMut(Kept)) {}
 
     /// Names and values of what it counts.
     fn counters(&self, _report: &mut dyn FnMut(&'static str, u64)) {}

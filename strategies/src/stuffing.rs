@@ -24,10 +24,12 @@ use corelane_feeds::units::{Char, Nanos, Qty};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::action::Alert;
+use crate::kept::Kept;
 use crate::keyed::PerInstrument;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::registry::{Factory, ParamDoc, ParamError, Params, error};
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
@@ -223,6 +225,17 @@ impl Strategy for Stuffing {
         state.finish()?;
         (self.windows, self.fleeting, self.alerts) = (windows, fleeting, alerts);
         Ok(())
+    }
+
+    fn tell(&self, _rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        self.windows.each(|feed, instrument, window| {
+            let kept = Kept::new("window", self.name()).of_instrument(feed, instrument);
+            let kept = kept.value("newest part", window.part_start);
+            let kept = kept.value("added", sum(&window.added));
+            let kept = kept.value("fleeting", sum(&window.fleeting));
+            let kept = kept.value("executed", sum(&window.executed));
+            each(kept.value("alerted", window.alerted == 1));
+        });
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

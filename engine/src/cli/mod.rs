@@ -11,6 +11,7 @@ pub mod list;
 pub mod replay;
 pub mod run;
 pub mod score;
+pub mod state;
 pub mod test;
 
 use std::io::{self, Write};
@@ -35,6 +36,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Say why an action was taken
     Explain(explain::ExplainArgs),
+    /// Say what a run kept at a record: books, windows, partial matches
+    State(state::StateArgs),
     /// Check a configuration and say what it comes to
     Check(check::CheckArgs),
     /// Test rules on recorded cases: records in, actions expected
@@ -83,6 +86,7 @@ fn dispatch(command: Command, registry: &Registry) -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args, registry, &mut out),
         Command::Replay(args) => replay::run(&args, registry, &mut out),
         Command::Explain(args) => explain::run(&args, registry, &mut out),
+        Command::State(args) => state::run(&args, registry, &mut out),
         Command::Check(args) => check::run(&args, registry, &mut out),
         Command::Test(args) => test::run(&args, registry, &mut out),
         Command::Inspect(args) => crate::inspect::run(&args, &mut out),

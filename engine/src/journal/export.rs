@@ -233,28 +233,9 @@ impl<W: Write> Target for Csv<W> {
 
 fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     match cell {
-        Cell::Null => Ok(()),
-        Cell::Boolean(value) => write!(out, "{value}"),
-        Cell::Unsigned(value) => write!(out, "{value}"),
-        Cell::Signed(value) => write!(out, "{value}"),
-        Cell::Double(value) => write!(out, "{value}"),
-        Cell::Decimal(value, scale) => {
-            let unit = 10u64.pow(u32::from(scale.min(18)));
-            let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
-            match usize::from(scale.min(18)) {
-                0 => write!(out, "{sign}{size}"),
-                width => write!(out, "{sign}{}.{:0width$}", size / unit, size % unit),
-            }
+        Cell::Text(text) if text.iter().any(|byte| b",\"\n\r".contains(byte)) => {
+            write!(out, "\"{}\"", cell.to_string().replace('"', "\"\""))
         }
-        Cell::Text(text) => {
-            // Bytes beyond ASCII are the characters of their numbers, as in JSON.
-            let text: String = text.iter().map(|&byte| char::from(byte)).collect();
-            let is_plain = !text.contains([',', '"', '\n', '\r']);
-            if is_plain {
-                write!(out, "{text}")
-            } else {
-                write!(out, "\"{}\"", text.replace('"', "\"\""))
-            }
-        }
+        cell => write!(out, "{cell}"),
     }
 }

@@ -4,6 +4,7 @@
 //! Invariant: a stream that rules declared has the layout that it had in the run, since no rule
 //! file can change it while a run lasts.
 
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use corelane_feeds::declared::NULLS;
@@ -12,6 +13,7 @@ use corelane_feeds::schema::{Field, Schema, SqlType};
 use corelane_feeds::units::PRICE_SCALE;
 use corelane_strategies::action;
 use corelane_strategies::registry::Registry;
+use corelane_strategies::rules::RuleSet;
 use zerocopy::IntoBytes;
 
 use super::segments;
@@ -36,9 +38,14 @@ impl Layouts {
         let is_shard = segments(dir).is_ok_and(|found| !found.is_empty());
         let run = if is_shard { dir.parent().unwrap_or(dir) } else { dir };
         let Ok(config) = decided::load(run, registry) else { return Self::default() };
-        let streams = config.rule_set.declared_streams().iter();
-        let streams = streams.map(|stream| stream.declared.schema);
-        Self { declared: streams.chain(config.rule_set.declared().iter().copied()).collect() }
+        Self::of_rules(&config.rule_set)
+    }
+
+    /// Those of a run with these rules.
+    #[must_use]
+    pub fn of_rules(rules: &RuleSet) -> Self {
+        let streams = rules.declared_streams().iter().map(|stream| stream.declared.schema);
+        Self { declared: streams.chain(rules.declared().iter().copied()).collect() }
     }
 
     /// The schema of a stream.
@@ -66,6 +73,29 @@ pub enum Cell<'a> {
     Decimal(i64, u8),
     /// Text without its padding.
     Text(&'a [u8]),
+}
+
+/// As people and tables read it: NULL is nothing, bytes beyond ASCII are the characters of their
+/// numbers, as in JSON.
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Cell::Null => Ok(()),
+            Cell::Boolean(value) => write!(f, "{value}"),
+            Cell::Unsigned(value) => write!(f, "{value}"),
+            Cell::Signed(value) => write!(f, "{value}"),
+            Cell::Double(value) => write!(f, "{value}"),
+            Cell::Decimal(value, scale) => {
+                let unit = 10u64.pow(u32::from(scale.min(18)));
+                let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+                match usize::from(scale.min(18)) {
+                    0 => write!(f, "{sign}{size}"),
+                    width => write!(f, "{sign}{}.{:0width$}", size / unit, size % unit),
+                }
+            }
+            Cell::Text(text) => text.iter().try_for_each(|&byte| f.write_char(byte.into())),
+        }
+    }
 }
 
 /// The columns of a stream, ready to be read.
@@ -102,7 +132,11 @@ impl Columns {
 
     /// Their values in a record of the stream.
     pub fn cells<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = Cell<'a>> {
-        let bytes = record.as_bytes();
+        self.cells_of(record.as_bytes())
+    }
+
+    /// The same of the beginning of a record: what lies behind it is NULL.
+    pub fn cells_of<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = Cell<'a>> {
         let mask = self.nulls.and_then(|at| bytes.get(at..)?.first_chunk());
         let mask = mask.map_or(0, |mask| u64::from_le_bytes(*mask));
         self.columns.iter().map(move |(field, bit)| {

@@ -22,6 +22,7 @@ mod replica;
 mod shadow;
 #[cfg(test)]
 mod tests;
+pub mod travel;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -13,7 +13,9 @@ use corelane_feeds::streams::sys::{RuleChange, Session};
 use corelane_feeds::units::Nanos;
 use corelane_strategies::action::ActionId;
 use corelane_strategies::chain::Chain;
+use corelane_strategies::kept::Kept;
 use corelane_strategies::registry::Registry;
+use corelane_strategies::rules::RuleSet;
 use corelane_strategies::state::StateReader;
 use corelane_strategies::strategy::StateError;
 use zerocopy::IntoBytes;
@@ -240,6 +242,17 @@ impl Replica {
         numbered.map(|(number, symbol)| (*symbol, number as u16))
     }
 
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &RuleSet {
+        &self.decider.ran().config().rule_set
+    }
+
+    /// Tells what its stages keep.
+    pub fn tell(&self, each: &mut dyn FnMut(Kept)) {
+        self.decider.chain().tell(self.rules(), each);
+    }
+
     /// Its stages.
     #[must_use]
     pub fn chain(&self) -> &Chain {
@@ -249,7 +262,7 @@ impl Replica {
     /// Writes its state down; false if there is no entry whose state it is.
     pub fn save(&self, created: Nanos, out: &mut Vec<u8>) -> bool {
         let Some(last) = self.last.filter(|_| self.is_settled()) else { return false };
-        let rule_set = &self.decider.ran().config().rule_set;
+        let rule_set = self.rules();
         let mut writer = Writer::new(out);
         writer.section(Section::Places, |out| self.save_places(out));
         writer.section(Section::Symbols, |out| self.save_symbols(out));

@@ -17,5 +17,6 @@ mod same_decisions;
 mod sinks;
 mod snapshots;
 mod soup;
+mod state;
 mod support;
 mod text;

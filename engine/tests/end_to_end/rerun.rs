@@ -25,7 +25,7 @@ const RULES: &str = "
 const FEED: &str = "[[feed]]\nname = \"f\"\nprotocol = \"json\"\nstream = \"payments\"\n";
 
 /// A side that has decided over five hundred payments, a second apart.
-fn decided(engine: &str) -> Side {
+pub(crate) fn decided(engine: &str) -> Side {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.sql");
     fs::write(&rules, RULES).unwrap();

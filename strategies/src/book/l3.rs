@@ -8,9 +8,12 @@ use corelane_feeds::streams::book::Order as OrderEvent;
 use corelane_feeds::streams::{itch, sys};
 use corelane_feeds::units::{Char, Nanos, Price, Qty, Qty32, Side, Symbol};
 
+use super::kept::of_book;
 use super::{Book, Order, OrderStore, restore_book, save_book};
+use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
@@ -474,6 +477,14 @@ impl Strategy for L3Books {
         state.finish()?;
         *self = restored;
         Ok(())
+    }
+
+    fn tell(&self, _rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        for (feed, _) in self.feeds.iter().enumerate() {
+            for (instrument, book) in self.books(feed as u8) {
+                each(of_book(self.name(), feed as u8, instrument, book));
+            }
+        }
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

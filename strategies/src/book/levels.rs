@@ -9,8 +9,11 @@ use corelane_feeds::record::{Record, StreamId};
 use corelane_feeds::streams::{iex, sys};
 use corelane_feeds::units::Side;
 
+use super::kept::of_book;
 use super::{Book, restore_book, save_book};
+use crate::kept::Kept;
 use crate::outbox::Outbox;
+use crate::rules::RuleSet;
 use crate::state::{StateReader, put_words};
 use crate::strategy::{StateError, Strategy};
 
@@ -133,6 +136,14 @@ impl Strategy for LevelBooks {
         state.finish()?;
         *self = restored;
         Ok(())
+    }
+
+    fn tell(&self, _rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        for (feed, _) in self.feeds.iter().enumerate() {
+            for (instrument, book) in self.books(feed as u8) {
+                each(of_book(self.name(), feed as u8, instrument, book));
+            }
+        }
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

@@ -5,6 +5,7 @@
 //! not known is counted, never guessed at; what cannot be (an execution larger than its order, a
 //! crossed book) is counted as well. A new session of a feed starts with empty books.
 
+mod kept;
 mod l3;
 mod ladder;
 mod levels;

@@ -4,6 +4,7 @@
 //! Invariant: bit `i` of `live` says that layer `i` is a live order; a case's members are live
 //! layers, of which none was executed since the case was opened.
 
+use crate::kept::Kept;
 use corelane_feeds::streams::book;
 use corelane_feeds::units::{Char, Price};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -69,6 +70,27 @@ pub(super) struct LayeredSide {
 }
 
 impl LayeredSide {
+    /// What it follows, if anything.
+    pub(super) fn tell(&self, mut kept: Kept) -> Option<Kept> {
+        if self.live == 0 && self.open == 0 {
+            return None;
+        }
+        for i in bits(self.live) {
+            let Layer { price, ts_added, qty } = self.layers[i];
+            let order = format!("order {}: {price} x {qty} since {ts_added}", self.refs[i]);
+            kept = kept.row(order, &[]);
+        }
+        for case in self.cases.iter().filter(|case| case.layers != 0) {
+            let Case { executed_ref, ts_executed, total, pulled, layers, .. } = case;
+            let case = format!(
+                "case over {layers} layers, {pulled} of {total} pulled, since order {executed_ref} \
+                 was executed at {ts_executed}"
+            );
+            kept = kept.row(case, &[]);
+        }
+        Some(kept)
+    }
+
     /// Follows a large order. True if an older one that might still have mattered gave way.
     pub(super) fn add(&mut self, order: &book::Order, limits: &Limits) -> bool {
         let now = order.header.ts_event.0;

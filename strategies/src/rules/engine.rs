@@ -15,11 +15,13 @@ use zerocopy::IntoBytes;
 
 use routes::{Reader, Routes, Share, read_as};
 
+use super::kept;
 use super::operator::{Context, Operator, Own, Progress, Shared};
 use super::plan::{Arm, Budget, Rule, RuleSet, Shares};
 use super::pool::Pool;
 use super::time::Time;
 use super::types::Value;
+use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::meter::{Meter, RuleTally};
 use crate::outbox::Outbox;
@@ -198,6 +200,16 @@ impl Rules {
             is_stopped: false,
             is_reserved: false,
         }
+    }
+
+    /// What rules share.
+    pub(super) fn shared_state(&self) -> (&Time, &Pool) {
+        (&self.time, &self.pool)
+    }
+
+    /// Every rule's name, whether it is suspended, and what it runs.
+    pub(super) fn operators(&self) -> impl Iterator<Item = (&'static str, bool, &Operator)> {
+        self.rules.iter().map(|rule| (rule.name, rule.is_suspended, &rule.operator))
     }
 
     /// Goes on from the state of an earlier set: of its windows and rules those that are the same.
@@ -544,6 +556,10 @@ impl Strategy for Rules {
             running.operator.restore(&mut state)?;
         }
         state.finish()
+    }
+
+    fn tell(&self, rules: &RuleSet, each: &mut dyn FnMut(Kept)) {
+        kept::tell(self, rules, each);
     }
 
     fn counters(&self, report: &mut dyn FnMut(&'static str, u64)) {

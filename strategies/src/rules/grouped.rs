@@ -155,6 +155,11 @@ impl Grouped {
         context.emit(&self.plan.output, &mut due, row, inputs);
     }
 
+    /// What it was made of, and its windows.
+    pub(super) fn kept(&self) -> (&GroupPlan, &Groups) {
+        (&self.plan, &self.groups)
+    }
+
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         self.groups.save(out);
     }

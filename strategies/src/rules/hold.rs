@@ -259,6 +259,12 @@ impl Hold {
         self.done += 1;
     }
 
+    /// The rows that wait, each with the time until which it is held.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (u64, &[u64])> {
+        let until = |at| self.plan.until.of(self.rows.ts(at));
+        self.rows.all().map(move |at| (until(at), self.rows.record(at)))
+    }
+
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.watermark.to_le_bytes());
         self.rows.save(out);

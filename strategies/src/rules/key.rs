@@ -26,6 +26,11 @@ impl KeyProgram {
         Self { parts }
     }
 
+    /// The types of its parts.
+    pub(super) fn types(&self) -> impl Iterator<Item = Type> {
+        self.parts.iter().map(|(_, ty)| *ty)
+    }
+
     /// How many parts it has.
     pub(super) fn len(&self) -> usize {
         self.parts.len()

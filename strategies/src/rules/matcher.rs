@@ -430,6 +430,11 @@ impl Matcher {
         }
     }
 
+    /// What it was made of, and what is open.
+    pub(super) fn kept(&self) -> (&PatternPlan, &Patterns) {
+        (&self.plan, &self.patterns)
+    }
+
     /// Appends its state.
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&STATE_VERSION.to_le_bytes());

@@ -19,6 +19,7 @@ mod grouped;
 mod hold;
 mod index;
 mod join;
+mod kept;
 mod key;
 mod lookup;
 mod matcher;

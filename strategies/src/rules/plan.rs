@@ -30,6 +30,7 @@ use corelane_feeds::schema::Schema;
 
 pub(super) use arm::Arm;
 pub use evidence::{Evidence, RuleFacts};
+pub(super) use evidence::{function_name, shown, text_of};
 pub use follow::CannotFollow;
 pub(super) use group::{BOUNDS, Emit, GroupPlan};
 pub(super) use guard::{Guard, Values, word_of_text};

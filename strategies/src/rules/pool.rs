@@ -113,6 +113,11 @@ impl Pool {
         }
     }
 
+    /// Every window with its plan.
+    pub(super) fn windows(&self) -> impl Iterator<Item = (&PoolWindow, &Windows)> {
+        self.windows.iter().map(|window| (&window.plan, &window.state))
+    }
+
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         self.windows.iter().for_each(|window| window.state.save(out));
     }

@@ -270,6 +270,11 @@ impl Time {
         known.map(|stream| stream.watermark).min().unwrap_or_default()
     }
 
+    /// Every stream with its watermark.
+    pub(super) fn watermarks(&self) -> impl Iterator<Item = (StreamId, Nanos)> {
+        self.streams.iter().map(|stream| (stream.id, stream.watermark))
+    }
+
     /// Goes on from where an earlier one stands.
     pub(super) fn take_over(&mut self, earlier: &Self) {
         self.feeds.copy_from_slice(&earlier.feeds);

@@ -104,7 +104,7 @@ pub struct Groups {
     /// A state that is read while another is written.
     temp: Vec<u64>,
     /// None: results are read from sums alone.
-    rows: Rows,
+    pub(super) rows: Rows,
     /// Arguments of no row.
     args: Vec<Value>,
     changed: Changed,

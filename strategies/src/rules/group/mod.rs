@@ -52,6 +52,7 @@
 
 mod groups;
 mod heap;
+mod kept;
 mod keys;
 mod panes;
 mod saved;

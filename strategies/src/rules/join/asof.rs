@@ -247,6 +247,11 @@ impl AsOf {
         }
     }
 
+    /// Both sides' rows, and how their keys are read.
+    pub(in crate::rules) fn kept(&self) -> ([&Rows; 2], &[KeyProgram; 2]) {
+        (self.sides.each_ref(), &self.plan.keys)
+    }
+
     pub(in crate::rules) fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.watermark.to_le_bytes());
         self.sides.iter().for_each(|side| side.save(out));

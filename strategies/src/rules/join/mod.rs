@@ -377,6 +377,11 @@ impl Join {
         }
     }
 
+    /// Both sides' rows, and how their keys are read.
+    pub(super) fn kept(&self) -> ([&Rows; 2], &[KeyProgram; 2]) {
+        (self.sides.each_ref(), &self.plan.keys)
+    }
+
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         put_words(out, [STATE_VERSION, self.watermark, self.late, self.rows_dropped]);
         self.sides.iter().for_each(|side| side.save(out));

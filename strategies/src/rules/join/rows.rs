@@ -158,6 +158,11 @@ impl Rows {
         (newer != NONE).then_some(newer)
     }
 
+    /// All rows, the oldest first.
+    pub(in crate::rules) fn all(&self) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.oldest(), |at| self.newer(*at))
+    }
+
     pub(in crate::rules) fn ts(&self, at: u32) -> u64 {
         self.rows[at as usize].ts
     }

@@ -44,6 +44,7 @@
 //! ```
 
 mod arena;
+mod kept;
 mod keys;
 mod listing;
 mod program;

@@ -114,23 +114,37 @@ impl RuleSet {
             .filter(|&at| words(&window.key, records[at]) == wanted)
             .collect();
         let ts = cause.header.ts_event.0;
-        let frame = match window.spec().frame {
+        let frame = window.spec().frame;
+        match frame {
             Frame::Range(ns) => {
                 rows.retain(|&at| {
                     let row = records[at].header.ts_event.0;
                     row <= ts && row >= ts.saturating_sub(ns)
                 });
-                format!("the last {} s", ns as f64 / 1e9)
             }
             Frame::Rows(before) => {
                 let count = usize::try_from(before).unwrap_or(usize::MAX).saturating_add(1);
                 rows.drain(..rows.len().saturating_sub(count));
-                format!("the row and {before} before it")
             }
-            Frame::Unbounded => "all rows".to_owned(),
-        };
+            Frame::Unbounded => {}
+        }
         let values = self.values(window, rows.iter().map(|&at| records[at]));
-        Evidence { what: format!("window of {frame}"), rows, values }
+        Evidence { what: format!("window of {}", frame_text(frame)), rows, values }
+    }
+
+    /// Who looks at a window, counted from 0, through which frame, and the names of its aggregates.
+    pub(in crate::rules) fn window_facts(&self, number: usize) -> (String, String, Vec<String>) {
+        let users = self.rules.iter().filter(|rule| rule.kind.windows().contains(&number));
+        let users = users.map(|rule| rule.name).collect::<Vec<_>>().join(", ");
+        let Some(window) = self.pool.get(number) else { return Default::default() };
+        let labels = window.aggregates.iter().map(|aggregate| self.label(window, aggregate));
+        (users, frame_text(window.spec().frame), labels.collect())
+    }
+
+    /// The name of a stream.
+    pub(in crate::rules) fn stream_name(&self, id: StreamId) -> String {
+        let schema = self.catalog.by_id(id);
+        schema.map_or_else(|| format!("{:#06x}", id.0), |schema| schema.name.to_owned())
     }
 
     /// The aggregates of a window over some rows of one key.
@@ -158,10 +172,7 @@ impl RuleSet {
     fn label(&self, window: &PoolWindow, aggregate: &Aggregate) -> String {
         let args = aggregate.args.iter().filter_map(|&arg| window.args_typed().get(arg));
         let args: Vec<String> = args.map(|arg| self.column_name(window.stream, arg)).collect();
-        let name = match aggregate.function {
-            Function::Custom(function) => function.get().signature().name.to_owned(),
-            function => snake(&format!("{function:?}")),
-        };
+        let name = function_name(aggregate.function);
         let args = if args.is_empty() { "*".to_owned() } else { args.join(", ") };
         format!("{name}({args})")
     }
@@ -192,6 +203,29 @@ fn words(key: &KeyProgram, record: &Record) -> Vec<u64> {
     words
 }
 
+fn frame_text(frame: Frame) -> String {
+    match frame {
+        Frame::Range(ns) => format!("the last {} s", ns as f64 / 1e9),
+        Frame::Rows(before) => format!("the row and {before} before it"),
+        Frame::Unbounded => "all rows".to_owned(),
+    }
+}
+
+/// An aggregate function as a rule writes it.
+pub(in crate::rules) fn function_name(function: Function) -> String {
+    match function {
+        Function::Custom(function) => function.get().signature().name.to_owned(),
+        function => snake(&format!("{function:?}")),
+    }
+}
+
+/// The text that lies in some words, without what fills it.
+pub(in crate::rules) fn text_of(words: &[u64]) -> String {
+    let bytes = words.as_bytes();
+    let end = bytes.iter().rposition(|&b| b != 0 && b != b' ').map_or(0, |at| at + 1);
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
 /// `CountDistinct` as `count_distinct`, without what stands behind it in parentheses.
 fn snake(name: &str) -> String {
     let mut out = String::new();
@@ -204,11 +238,13 @@ fn snake(name: &str) -> String {
     out
 }
 
-fn shown(ty: Type, value: Value) -> String {
+/// A value as people read it; of a text the word that stands for it.
+pub(in crate::rules) fn shown(ty: Type, value: Value) -> String {
     let Some(whole) = value.as_int() else { return "NULL".to_owned() };
     match ty {
         Type::Double => f64::from_bits(value.bits).to_string(),
         Type::Bool => (whole != 0).to_string(),
+        Type::Text(_) => text_of(&[value.bits]),
         Type::Decimal(scale @ 1..) => {
             let (unit, sign) =
                 (power_of_ten(scale).unsigned_abs(), if whole < 0 { "-" } else { "" });

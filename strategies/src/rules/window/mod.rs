@@ -59,6 +59,7 @@ mod distinct;
 pub(in crate::rules) mod evaluate;
 pub(in crate::rules) mod extremes;
 pub(in crate::rules) mod fixed;
+mod kept;
 pub(in crate::rules) mod keys;
 mod late;
 pub(in crate::rules) mod lines;
