@@ -354,7 +354,9 @@ impl Feed {
     fn announce(&mut self, place: &Place, ts_recv: Nanos, sink: &mut impl RecordSink) {
         self.after_gap = false;
         self.ended = false;
-        let mut session = sys::Session::new(self.stamp(place.seq(), ts_recv), 0);
+        // The first message that is wanted, not this packet's: another line may yet bring what lies
+        // before it, and who goes on behind this record must not take that for delivered.
+        let mut session = sys::Session::new(self.stamp(self.sequencer.next(), ts_recv), 0);
         session.id = Char(*place.session());
         session.key = self.sequencer.session_key();
         session.generation = self.sequencer.generation();

@@ -177,6 +177,17 @@ fn a_packet_cut_short_gives_its_whole_messages_and_then_a_gap() {
     assert_eq!(feed.counters().bad_framing, 1);
 }
 
+/// Whoever goes on behind the session's record wants all that another line may yet bring.
+#[test]
+fn a_session_begins_with_the_first_message_that_is_wanted() {
+    let (early, late) = ((0, packet(S, 1, 2)), (1, packet(S, 3, 2)));
+    let in_order = [(SESSION, 1, 0), (EVENT, 1, 0), (EVENT, 2, 0), (EVENT, 3, 0), (EVENT, 4, 0)];
+    assert_eq!(run(&mut feed(2, 8), &[early.clone(), late.clone()]), in_order);
+    assert_eq!(run(&mut feed(2, 8), &[late.clone(), early]), in_order, "line 1 comes first");
+    let alone = [(SESSION, 3, 0), (EVENT, 3, 0), (EVENT, 4, 0)];
+    assert_eq!(run(&mut feed(1, 0), &[(0, late.1)]), alone, "no other line brings more");
+}
+
 #[test]
 fn a_feed_goes_on_where_another_broke_off() {
     let mut first = Vec::new();

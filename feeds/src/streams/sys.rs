@@ -8,6 +8,7 @@ use crate::units::{Char, Seq};
 
 stream! {
     /// A feed's session began: its first packet, a new session name, or a restart of the same one.
+    /// Its sequence number is the first message's that is wanted.
     Session = 0x0001, "sys.session", 64 {
         /// The session's name on the wire.
         id: Char<16>,
