@@ -103,7 +103,12 @@ impl Notes {
 
     /// The journal is over.
     pub(super) fn finish(self) -> Unconfirmed {
-        let Some(last) = self.last else { return Unconfirmed::default() };
+        let Some(last) = self.last else {
+            // A file may have some all the same: the journal lost them with the power.
+            let began = self.sinks.into_iter().filter_map(|note| Some((note.sink, note.began?)));
+            let past = Past { began: began.collect(), ..Past::default() };
+            return Unconfirmed { past, ..Unconfirmed::default() };
+        };
         let (origin, past) = (self.origin, Past::default());
         let mut unconfirmed = Unconfirmed { past, origin, skipped: self.actions - 1 };
         let mut is_due = false;
@@ -112,15 +117,12 @@ impl Notes {
                 // Its file may have had another owner until now.
                 _ if note.is_new => (Confirmed { id: last, bytes: u64::MAX }, self.actions - 1),
                 (Some(confirmed), Some(before)) => (confirmed, before),
-                // Before it confirmed any, all that it wrote is behind where it began.
-                (None, _) => {
+                // Before it confirmed any, or if the journal lost what it confirmed, all that it
+                // wrote is behind where it began.
+                _ => {
                     (unconfirmed.skipped, is_due) = (0, true);
                     let began = note.began.map(|began| (note.sink, began));
                     unconfirmed.past.began.extend(began);
-                    continue;
-                }
-                _ => {
-                    (unconfirmed.skipped, is_due) = (0, true);
                     continue;
                 }
             };
@@ -236,5 +238,20 @@ mod tests {
         assert_eq!(found(&[Upto(9)], 8), (0, 8, vec![None]), "not in the journal");
         assert_eq!(found(&[Nothing, New], 0), (0, 0, vec![None, None]));
         assert_eq!(found(&[], 8).1, 0);
+    }
+
+    /// A file is then read from there on, and gets nothing twice.
+    #[test]
+    fn a_note_of_what_the_journal_lost_still_says_where_its_sink_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = Confirmed { id: ActionId::of(action(9).as_record()).unwrap(), bytes: 990 };
+        Confirmations::create(&confirm::path(dir.path(), "file"), Some(known), 77).unwrap();
+        let folders = ShardFolders { hot: dir.path().to_owned(), durable: None };
+        for left in [0, 8] {
+            let mut notes = Notes::read(&folders, &["file".to_owned()]).unwrap();
+            (1..=left).for_each(|seq| notes.pass(action(seq).as_record()));
+            let past = notes.finish().past;
+            assert_eq!((past.confirmed.len(), past.began.get("file")), (0, Some(&77)));
+        }
     }
 }
