@@ -452,6 +452,13 @@ impl<O: ActionOut> Shard<O> {
         }
     }
 
+    /// Makes its journal durable as far as it was published, if there is no thread for that.
+    pub(crate) fn commit(&self, notes: bool) {
+        if let Some(journal) = &self.journal {
+            journal.commit(notes);
+        }
+    }
+
     /// What its journal counted so far.
     #[must_use]
     pub fn journal_counters(&self) -> Option<JournalCounters> {

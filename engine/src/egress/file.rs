@@ -59,6 +59,13 @@ impl FileSink {
     ) -> io::Result<(Self, Vec<ActionId>)> {
         let mut file = OpenOptions::new().append(true).create(true).open(path)?;
         let is_file = file.metadata()?.is_file();
+        if is_synced
+            && is_file
+            && let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty())
+        {
+            // A file that is made now is found after a power cut.
+            File::open(dir)?.sync_all()?;
+        }
         let behind = match known {
             Some(known) if is_file => tail::mend(path, &file, known, config.format)?,
             _ => Vec::new(),
@@ -90,7 +97,9 @@ impl FileSink {
             return;
         }
         synced.at = now;
-        match self.file.sync_data() {
+        let path = Path::new(&self.ledger.stats.target);
+        let done = fault::before(FileOp::Sync, path).and_then(|()| self.file.sync_data());
+        match done.inspect(|()| fault::synced(path)) {
             Ok(()) => (synced.sent, synced.position) = (self.ledger.stats.sent, position),
             Err(error) => {
                 synced.failed = true;

@@ -36,6 +36,7 @@ use super::progress::{DurableCounters, Position, Progress};
 use super::reader::is_begun;
 use super::{Damage, JournalError, SEGMENT_BYTES_MIN, segment_path, segments};
 use crate::sys::disk::{BLOCK_BYTES, Disk, DiskFile};
+use crate::sys::fault::{self, FileOp};
 
 /// Makes one shard's journal durable. Whoever has it calls [`Copier::turn`] again and again.
 #[derive(Debug)]
@@ -167,6 +168,11 @@ impl Copier {
         Ok(())
     }
 
+    /// Notes of sinks are copied when it is told to: `due` says whether at the next turn.
+    pub(super) fn tell_notes(&mut self, due: bool) {
+        self.notes.tell(due);
+    }
+
     /// Whether the end marker of a journal that was closed is durable.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -201,7 +207,7 @@ impl Copier {
         let walked = self.read_group(&open.hot, first, end)?;
         let closes = is_last && walked.marker.is_some();
         if walked.marker.is_some() && !is_last {
-            self.begin_next(open.bytes)?;
+            self.begin_next()?;
         }
         // The header is durable with the first group.
         let is_begun = self.at.offset > HEADER_BYTES as u64;
@@ -259,8 +265,11 @@ impl Copier {
         Ok(walked)
     }
 
-    /// Makes the segment behind the one at hand, empty.
-    fn begin_next(&self, bytes: u64) -> Result<(), JournalError> {
+    /// Makes the segment behind the one at hand, empty, and as long as it is in memory: its mark must
+    /// not lie where entries go, as it would behind one that was cut when its journal was closed.
+    fn begin_next(&self) -> Result<(), JournalError> {
+        let hot = segment_path(&self.hot, self.at.segment + 1);
+        let bytes = fs::metadata(&hot).map_err(JournalError::io("look at", &hot))?.len();
         let path = segment_path(&self.dir, self.at.segment + 1);
         match create_segment(&*self.disk, &path, bytes) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -302,7 +311,8 @@ impl Copier {
     fn release(&mut self) -> Result<(), JournalError> {
         while self.at.segment > self.first && self.oldest + self.hot_segments < self.at.segment {
             let path = segment_path(&self.hot, self.oldest);
-            match fs::remove_file(&path) {
+            let removed = fault::before(FileOp::Remove, &path);
+            match removed.and_then(|()| fs::remove_file(&path)) {
                 Ok(()) => self.counters.released += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(JournalError::io("release", &path)(error)),

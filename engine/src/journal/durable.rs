@@ -9,9 +9,13 @@
 //! `interval` commits what is new once in a while: a power cut loses that much at most. `sync`
 //! commits as often as the disk takes it, everything that came during one group in the next.
 //!
+//! A run that is stepped has no such thread: it commits when it is told to ([`Durable::step`]).
+//!
 //! Invariant: the hot thread never waits here; the thread ends with the journal, or at the first
 //! error, which [`Progress`] tells.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 #[cfg(feature = "glommio")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -25,13 +29,19 @@ use super::copier::Copier;
 use super::prepare::leave_the_hot_core;
 use super::progress::Progress;
 use super::{JournalConfig, JournalError, shard_dir};
-use crate::sys::disk::{Disk, PlainDisk};
+use crate::sys::disk::{Disk, LocalDisk, PlainDisk};
 
 /// The shortest and the longest pause between two looks whether anything is new. A wake-up by the
 /// hot thread would cost it a system call.
 const LOOK: (Duration, Duration) = (Duration::from_micros(20), Duration::from_micros(250));
 /// Pause of whoever waits until all is durable, at a start or an end.
 const WAIT: Duration = Duration::from_micros(50);
+
+thread_local! {
+    /// Of runs that are stepped on this thread, by number: a disk belongs to its thread, while a
+    /// journal's writer may be given to another.
+    static COPIERS: RefCell<BTreeMap<usize, Copier>> = const { RefCell::new(BTreeMap::new()) };
+}
 
 /// What a journal survives.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -66,6 +76,8 @@ pub(super) struct Durable {
     progress: Arc<Progress>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// Without a thread: its copier is among [`COPIERS`].
+    is_stepped: bool,
     durability: Durability,
     how: String,
 }
@@ -80,6 +92,7 @@ impl Durable {
     ) -> Result<Self, JournalError> {
         let progress = Arc::new(Progress::new(durable_seq));
         let stop = Arc::new(AtomicBool::new(false));
+        let durability = durable.durability;
         let (ready, readiness) = mpsc::channel();
         let worker = Worker {
             hot: shard_dir(&config.dir, config.shard),
@@ -89,14 +102,43 @@ impl Durable {
             progress: Arc::clone(&progress),
             stop: Arc::clone(&stop),
         };
+        if config.stepped {
+            let (mut copier, how) = worker.begin_on(Box::new(LocalDisk))?;
+            copier.tell_notes(true);
+            let durable = Self { progress, stop, thread: None, is_stepped: true, durability, how };
+            COPIERS.with(|all| all.borrow_mut().insert(durable.number(), copier));
+            return Ok(durable);
+        }
         let dir = worker.dir.clone();
         let thread = thread::Builder::new()
             .name(format!("durable-{}", config.shard))
             .spawn(move || worker.run(&ready))
             .map_err(JournalError::io("start a thread for", &dir))?;
         let how = readiness.recv().unwrap_or(Err(JournalError::Stopped))?;
-        let durability = durable.durability;
-        Ok(Self { progress, stop, thread: Some(thread), durability, how })
+        Ok(Self { progress, stop, thread: Some(thread), is_stepped: false, durability, how })
+    }
+
+    /// Makes durable what was published, on this thread, and copies notes of sinks if it is told
+    /// to. Nothing if there is a thread for that.
+    pub(super) fn step(&self, notes: bool) {
+        if !self.is_stepped || self.progress.has_failed() {
+            return;
+        }
+        let number = self.number();
+        // Taken out: should the process be said to die in its turn, it is gone with it.
+        let Some(mut copier) = COPIERS.with(|all| all.borrow_mut().remove(&number)) else {
+            return;
+        };
+        copier.tell_notes(notes);
+        if let Err(error) = copier.turn() {
+            self.progress.fail(error);
+        }
+        COPIERS.with(|all| all.borrow_mut().insert(number, copier));
+    }
+
+    /// Names it among those of its thread.
+    fn number(&self) -> usize {
+        Arc::as_ptr(&self.progress) as usize
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {
@@ -114,6 +156,7 @@ impl Durable {
 
     /// Waits until entry `seq` is durable.
     pub(super) fn await_seq(&self, seq: u64) -> Result<(), JournalError> {
+        self.step(true);
         while self.progress.last_durable_seq() < seq {
             if self.progress.has_failed() {
                 return Err(self.progress.take_failure().unwrap_or(JournalError::Stopped));
@@ -129,6 +172,7 @@ impl Durable {
     /// Makes durable all that was published, and ends the thread.
     pub(super) fn finish(mut self) -> Result<(), JournalError> {
         self.end();
+        self.step(true);
         match self.progress.has_failed() {
             true => Err(self.progress.take_failure().unwrap_or(JournalError::Stopped)),
             false => Ok(()),
@@ -148,6 +192,9 @@ impl Durable {
 impl Drop for Durable {
     fn drop(&mut self) {
         self.end();
+        if self.is_stepped {
+            COPIERS.with(|all| all.borrow_mut().remove(&self.number()));
+        }
     }
 }
 
@@ -183,6 +230,12 @@ impl Worker {
     fn begin(&self) -> Result<(Copier, String), JournalError> {
         PlainDisk.make_dir(&self.dir).map_err(JournalError::io("make", &self.dir))?;
         let (disk, how) = open_disk(&self.dir, self.cpu);
+        let (copier, _) = self.begin_on(disk)?;
+        Ok((copier, how))
+    }
+
+    fn begin_on(&self, disk: Box<dyn Disk>) -> Result<(Copier, String), JournalError> {
+        let how = disk.describe();
         let (hot, dir) = (self.hot.clone(), self.dir.clone());
         let bounds = (self.config.group_bytes, self.config.hot_segments);
         let mut copier = Copier::begin(disk, hot, dir, Arc::clone(&self.progress), bounds)?;

@@ -3,7 +3,7 @@
 //! Invariant: no whole entry is ever touched, and no byte that was written is lost: what is cut off
 //! lies in a file beside the segments.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,30 +15,28 @@ use super::format::{End as EndMarker, HEADER_BYTES, end_words};
 use super::reader::is_begun;
 use super::{End, JournalError, Tail, segment_path, segments};
 use crate::sys::crc::Crc32c;
-use crate::sys::disk::{Disk, PlainDisk};
-use crate::sys::fault::{self, FileOp};
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// Moves what is torn at the end of a journal into a file of its own, and leaves zeros.
 pub(super) fn cut_torn(dir: &Path, tail: Tail) -> Result<(), JournalError> {
     let Tail::Torn { segment, offset, bytes } = tail else { return Ok(()) };
     let path = segment_path(dir, segment);
     let mut torn = vec![0; bytes as usize];
-    let file = OpenOptions::new().read(true).write(true).open(&path);
-    let file = file.map_err(JournalError::io("open", &path))?;
+    let file = File::open(&path).map_err(JournalError::io("open", &path))?;
     file.read_exact_at(&mut torn, offset).map_err(JournalError::io("read", &path))?;
     let kept = cut_path(dir, segment, offset);
-    fault::before(FileOp::Write, &kept)
-        .and_then(|()| fs::write(&kept, &torn))
+    LocalDisk
+        .put(&kept, &torn)
+        .and_then(|()| LocalDisk.sync_dir(dir))
         .map_err(JournalError::io("write", &kept))?;
     if offset == 0 {
         // Not even its header is whole: the writer puts another segment in its place.
         return Ok(());
     }
     torn.fill(0);
-    fault::before(FileOp::Write, &path)
-        .and_then(|()| file.write_all_at(&torn, offset))
-        .map_err(JournalError::io("cut", &path))?;
-    file.sync_data().map_err(JournalError::io("sync", &path))
+    let mut file = LocalDisk.open(&path).map_err(JournalError::io("open", &path))?;
+    file.write_at(offset, &torn).map_err(JournalError::io("cut", &path))?;
+    file.sync().map_err(JournalError::io("sync", &path))
 }
 
 /// Where what is cut off a segment from a place on is kept: no file that is there already.
@@ -60,8 +58,7 @@ pub(super) fn remove_unbegun(dir: &Path) -> Result<bool, JournalError> {
         }
     }
     for (_, path) in &all {
-        let removed = fault::before(FileOp::Remove, path).and_then(|()| fs::remove_file(path));
-        removed.map_err(JournalError::io("delete", path))?;
+        LocalDisk.remove(path).map_err(JournalError::io("delete", path))?;
     }
     Ok(true)
 }
@@ -70,10 +67,7 @@ pub(super) fn remove_unbegun(dir: &Path) -> Result<bool, JournalError> {
 pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
     for (number, path) in segments(dir)? {
         if number > last {
-            let removed = fault::before(FileOp::Remove, &path);
-            removed
-                .and_then(|()| fs::remove_file(&path))
-                .map_err(JournalError::io("delete", &path))?;
+            LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
         }
     }
     Ok(())
@@ -83,15 +77,10 @@ pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
 /// however much of its first group a power cut left.
 pub(super) fn begin_next(dir: &Path, segment: u64, bytes: u64) -> Result<(), JournalError> {
     let (path, new) = (segment_path(dir, segment), dir.join("segment.new"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(JournalError::io("delete", &new)(error));
-        }
-        _ => {}
-    }
-    create_segment(&PlainDisk, &new, bytes).map_err(JournalError::io("allocate", &new))?;
-    fs::rename(&new, &path).map_err(JournalError::io("name", &path))?;
-    PlainDisk.sync_dir(dir).map_err(JournalError::io("sync", dir))
+    LocalDisk.clear(&new).map_err(JournalError::io("delete", &new))?;
+    create_segment(&LocalDisk, &new, bytes).map_err(JournalError::io("allocate", &new))?;
+    LocalDisk.rename(&new, &path).map_err(JournalError::io("name", &path))?;
+    LocalDisk.sync_dir(dir).map_err(JournalError::io("sync", dir))
 }
 
 /// Writes the end marker that a dead writer left out; returns its checksum.
@@ -101,15 +90,14 @@ pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
     let marker = EndMarker { next_segment: segment + 1, next_seq: end.next_seq };
     let (words, sum) = end_words(crc, end.header.salt(crc), marker);
     let path = segment_path(dir, segment);
-    let write = |file: File| {
-        fault::before(FileOp::Write, &path)?;
-        file.write_all_at(words.as_bytes(), end.at)?;
-        file.sync_data()?;
+    let write = || -> io::Result<()> {
+        let bytes = fs::metadata(&path)?.len().min(end.header.bytes);
+        let mut file = LocalDisk.open(&path)?;
+        file.write_at(end.at, words.as_bytes())?;
+        file.sync()?;
         // It is finished: nothing in it may be torn any more.
-        let bytes = file.metadata()?.len().min(end.header.bytes);
         file.set_len(bytes)
     };
-    let file = OpenOptions::new().write(true).open(&path);
-    file.and_then(write).map_err(JournalError::io("end", &path))?;
+    write().map_err(JournalError::io("end", &path))?;
     Ok(sum)
 }

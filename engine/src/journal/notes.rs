@@ -27,22 +27,34 @@ pub(super) struct NoteCopies {
     /// What was copied last, by path of the copy.
     copied: BTreeMap<PathBuf, Vec<u8>>,
     looked: Option<Instant>,
+    /// Whether to look next time, where not a clock says so.
+    told: Option<bool>,
 }
 
 impl NoteCopies {
     pub(super) fn new(hot: &Path, dir: &Path) -> Self {
         let (hot, dir) = (hot.to_owned(), dir.to_owned());
-        Self { hot, dir, copied: BTreeMap::new(), looked: None }
+        Self { hot, dir, copied: BTreeMap::new(), looked: None, told: None }
     }
 
     /// Looks at once.
     pub(super) fn hurry(&mut self) {
         self.looked = None;
+        self.told = self.told.map(|_| true);
+    }
+
+    /// From now on looks when it is told to, or is in a hurry: `due` says whether next time.
+    pub(super) fn tell(&mut self, due: bool) {
+        self.told = Some(due);
     }
 
     /// What is new, if it is time to look.
     pub(super) fn look(&mut self) -> Result<New, JournalError> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+        let is_due = match &mut self.told {
+            Some(told) => std::mem::take(told),
+            None => self.looked.is_none_or(|looked| looked.elapsed() >= EVERY),
+        };
+        if !is_due {
             return Ok(Vec::new());
         }
         self.looked = Some(Instant::now());

@@ -23,6 +23,7 @@ use super::progress::{DurableCounters, Position, Progress};
 use super::{
     Damage, JournalConfig, JournalError, SEGMENT_BYTES_MIN, mend, reader, segment_path, shard_dir,
 };
+use crate::sys::disk::{Disk, LocalDisk};
 use crate::sys::segment_map::SegmentMap;
 
 /// How long before the end of a segment the next one is warmed up: some ten entries.
@@ -83,7 +84,7 @@ impl JournalWriter {
         }
         if let Some(durable) = &config.durable {
             let dir = shard_dir(&durable.dir, config.shard);
-            fs::create_dir_all(&dir).map_err(JournalError::io("make", &dir))?;
+            LocalDisk.make_dir(&dir).map_err(JournalError::io("make", &dir))?;
             if !mend::remove_unbegun(&dir)? {
                 return Err(JournalError::Exists(dir));
             }
@@ -210,6 +211,14 @@ impl JournalWriter {
     pub fn publish(&self) {
         if let Some(durable) = &self.durable {
             durable.progress().publish(self.place());
+        }
+    }
+
+    /// Makes durable what was published, if there is no thread for that; and copies notes of sinks
+    /// if it is told to.
+    pub(crate) fn commit(&self, notes: bool) {
+        if let Some(durable) = &self.durable {
+            durable.step(notes);
         }
     }
 

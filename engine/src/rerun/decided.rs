@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -20,7 +20,7 @@ use corelane_strategies::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, RulesSection};
-use crate::sys::fault::{self, FileOp};
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// The configuration.
 pub const CONFIG: &str = "config.toml";
@@ -56,13 +56,11 @@ pub fn is_decided(name: &str) -> bool {
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let written = || -> io::Result<()> {
-        fault::before(FileOp::Write, &new)?;
-        let mut file = fs::File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fault::before(FileOp::Rename, path)?;
-        fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+        // One may be left of a start that died.
+        LocalDisk.clear(&new)?;
+        LocalDisk.put(&new, text.as_bytes())?;
+        LocalDisk.rename(&new, path)?;
+        path.parent().map_or(Ok(()), |dir| LocalDisk.sync_dir(dir))
     };
     written().with_context(|| format!("cannot write {}", path.display()))
 }
@@ -72,7 +70,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// If they cannot be written.
 pub fn save(dir: &Path, config: &Config) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    LocalDisk.make_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     write(&dir.join(CONFIG), &config.to_string())?;
     write_rules(&dir.join(RULES), config)
 }

@@ -31,6 +31,7 @@ use crate::egress::{EgressSpec, Format, SinkConfig, Target};
 use crate::journal::{DurableConfig, JournalConfig, shard_dir};
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
 use crate::recover::{SeenFeeds, ShardLeft};
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// Bytes of a datagram of text: a jumbo frame.
 const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
@@ -356,7 +357,10 @@ pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<bool> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut name = dir.as_os_str().to_owned();
     name.push(format!(".{}", now.as_millis()));
-    std::fs::rename(dir, &name)
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    LocalDisk
+        .rename(dir, Path::new(&name))
+        .and_then(|()| parent.map_or(Ok(()), |parent| LocalDisk.sync_dir(parent)))
         .with_context(|| format!("cannot move the earlier journal {} away", dir.display()))?;
     eprintln!("corelane: the earlier journal is kept as {}", Path::new(&name).display());
     Ok(true)

@@ -9,7 +9,6 @@
 //! Invariant: a turn here is a turn of the part's own loop. Dropping a run in the middle is the
 //! death of its process: nothing is flushed, closed or said.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock, mpsc};
 
@@ -75,6 +74,8 @@ pub(crate) enum Turn {
     Decide(usize, usize),
     /// The egress thread.
     Send,
+    /// What makes the journal of a shard of a number durable; whether it copies notes of sinks.
+    Commit(usize, bool),
 }
 
 /// See the [module](self).
@@ -84,6 +85,8 @@ pub(crate) struct Stepped<B> {
     shards: Vec<Decider>,
     drain: Option<Drain>,
     rules: Option<RuleWatch>,
+    /// A copy of the journal is kept on disk.
+    is_durable: bool,
     /// What was gone on from.
     pub(crate) recovered: Option<RecoveredReport>,
     _locks: Vec<DirLock>,
@@ -139,6 +142,7 @@ impl<B: Backend> Stepped<B> {
             shards: Vec::new(),
             drain: None,
             rules: None,
+            is_durable: config.journal.copy_dir().is_some(),
             recovered,
             _locks: locks,
         };
@@ -197,7 +201,10 @@ impl<B: Backend> Stepped<B> {
     pub(crate) fn turns(&self, records_max: usize) -> Vec<Turn> {
         let reactors = (0..self.fused.len() + self.reactors.len()).map(Turn::Receive);
         let shards = (0..self.shards.len()).map(|shard| Turn::Decide(shard, records_max));
-        reactors.chain(shards).chain(self.drain.is_some().then_some(Turn::Send)).collect()
+        let durable = if self.is_durable { self.fused.len() + self.shards.len() } else { 0 };
+        let commits = (0..durable).map(|shard| Turn::Commit(shard, records_max.is_multiple_of(4)));
+        let send = self.drain.is_some().then_some(Turn::Send);
+        reactors.chain(shards).chain(send).chain(commits).collect()
     }
 
     /// Takes a turn.
@@ -220,6 +227,11 @@ impl<B: Backend> Stepped<B> {
                     drain.step();
                 }
             }
+            Turn::Commit(shard, notes) => {
+                if let Some(shard) = self.shards().nth(shard) {
+                    shard.commit(notes);
+                }
+            }
         }
         Ok(())
     }
@@ -233,9 +245,8 @@ impl<B: Backend> Stepped<B> {
 
     /// Actions that wait in sinks, or on the way there.
     pub(crate) fn pending(&mut self) -> usize {
-        let fused = self.fused.iter_mut().map(|receiver| &mut receiver.intake.downstream);
-        let shards = fused.chain(self.shards.iter_mut().map(|decider| &mut decider.shard));
-        let here = shards.filter_map(|shard| Some(shard.out_mut().here.as_ref()?.pending()));
+        let here =
+            self.shards_mut().filter_map(|shard| Some(shard.out_mut().here.as_ref()?.pending()));
         here.sum::<usize>() + self.drain.as_ref().map_or(0, Drain::pending)
     }
 
@@ -253,6 +264,22 @@ impl<B: Backend> Stepped<B> {
     fn shards(&self) -> impl Iterator<Item = &Shard<Out>> {
         let fused = self.fused.iter().map(|receiver| &receiver.intake.downstream);
         fused.chain(self.shards.iter().map(|decider| &decider.shard))
+    }
+
+    fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard<Out>> {
+        let fused = self.fused.iter_mut().map(|receiver| &mut receiver.intake.downstream);
+        fused.chain(self.shards.iter_mut().map(|decider| &mut decider.shard))
+    }
+
+    /// Of every shard, the sequence number of the last durable entry; none if no copy is kept.
+    pub(crate) fn durable(&self) -> Vec<Option<u64>> {
+        let counters = self.shards().map(Shard::journal_counters);
+        counters.map(|counters| counters?.last_durable_seq).collect()
+    }
+
+    /// Whether actions wait for the disk.
+    pub(crate) fn awaits_disk(&self) -> bool {
+        self.shards().any(Shard::awaits_disk)
     }
 
     /// Whether a journal failed: the run has to end.
@@ -312,9 +339,4 @@ fn receiver<B: Backend, D: Downstream>(
     let wiring = setup.wire(reactor, &mut intake)?;
     let backend = open(&wiring.sockets, &wiring.conns);
     Ok(Receiver { backend, sessions: Sessions::new(wiring.clients), intake })
-}
-
-/// The folder of a shard in the journal of a configuration.
-pub(crate) fn shard_folder(config: &Config, shard: usize) -> PathBuf {
-    crate::journal::shard_dir(&config.journal.dir, shard as u16)
 }

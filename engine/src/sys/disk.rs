@@ -24,11 +24,12 @@
 //! assert_eq!(PlainDisk.read(&path).unwrap()[511..513], [7, 0]);
 //! ```
 
+mod local;
 #[cfg(feature = "glommio")]
 mod uring;
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+pub use local::{LocalDisk, install};
 #[cfg(feature = "glommio")]
 pub use uring::UringDisk;
 
@@ -46,7 +48,8 @@ const ZEROS_BYTES: usize = 1 << 16;
 
 /// Holds durable files.
 pub trait Disk: Debug {
-    /// Makes a folder and those above it that are missing. One that is there is no error.
+    /// Makes a folder and those above it that are missing, and their names durable. One that is
+    /// there is no error.
     ///
     /// # Errors
     /// What the system reports.
@@ -125,7 +128,17 @@ pub struct PlainDisk;
 
 impl Disk for PlainDisk {
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        self.make_dir(parent)?;
+        match DirBuilder::new().create(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        self.sync_dir(parent)
     }
 
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {

@@ -13,8 +13,10 @@ use std::path::Path;
 pub enum FileOp {
     /// A file is made, of a size that has to be there.
     Allocate,
-    /// Bytes of a file are written.
+    /// Bytes of a file are written, for which there may be no room.
     Write,
+    /// Bytes within the room of a file are written.
+    Overwrite,
     /// A file gets another name.
     Rename,
     /// A file is deleted.
@@ -30,6 +32,9 @@ pub trait Faults {
     /// # Errors
     /// What the operation is to fail with.
     fn before(&self, op: FileOp, path: &Path) -> io::Result<()>;
+
+    /// Called when all that was written to a file is durable.
+    fn synced(&self, _path: &Path) {}
 }
 
 thread_local! {
@@ -50,6 +55,11 @@ pub fn before(op: FileOp, path: &Path) -> io::Result<()> {
         Some(faults) => faults.before(op, path),
         None => Ok(()),
     })
+}
+
+/// All that was written to a file is durable.
+pub fn synced(path: &Path) {
+    FAULTS.with(|faults| faults.borrow().iter().for_each(|faults| faults.synced(path)));
 }
 
 #[cfg(test)]

@@ -268,6 +268,22 @@ fn a_disk_that_fails_makes_nothing_durable_and_the_next_copier_mends_it() {
     }
 }
 
+/// A journal that was closed ends in a segment that was cut; the one that goes on is longer.
+#[test]
+fn a_segment_behind_one_that_was_cut_is_as_long_as_in_memory() {
+    let mut bench = Bench::new();
+    let mut writer = JournalWriter::create(&bench.config()).unwrap();
+    bench.append(&mut writer, 100);
+    writer.close().unwrap();
+    let mut reader = JournalReader::open(&bench.hot()).unwrap();
+    assert_eq!(reader.by_ref().map(Result::unwrap).count(), 100);
+    let mut writer = JournalWriter::resume(&bench.config(), &reader.end().unwrap()).unwrap();
+    bench.append(&mut writer, 1);
+    bench.copier(2).turn().unwrap();
+    assert_eq!(difference(&bench.hot(), &bench.durable()).unwrap(), None);
+    assert_eq!(read(&bench.durable()).unwrap(), (101, Tail::Open));
+}
+
 /// What a power cut leaves after so many operations: all that was synced, and of the rest whatever
 /// sectors `survives` says.
 fn cut(ops: &[Op], into: &Path, mut survives: impl FnMut() -> bool) {
