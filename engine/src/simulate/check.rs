@@ -21,6 +21,8 @@ pub(super) struct Left {
     pub(super) received: Vec<u8>,
     /// Lines in the file of actions.
     pub(super) file: Vec<u8>,
+    /// Actions that a power cut may have taken from the journal when they had left.
+    pub(super) forgotten: HashSet<ActionId>,
 }
 
 /// The ids of lines.
@@ -50,9 +52,10 @@ impl Left {
             let mut arrived = HashSet::new();
             for id in ids {
                 ensure!(arrived.insert(id), "{where_} has action {id} twice");
-                ensure!(decided.contains(&id), "{where_} has action {id}, which nobody decided");
+                let is_known = decided.contains(&id) || self.forgotten.contains(&id);
+                ensure!(is_known, "{where_} has action {id}, which nobody decided");
             }
-            if let Some(lost) = decided.iter().find(|id| !arrived.contains(id)) {
+            if let Some(lost) = decided.iter().find(|&id| !arrived.contains(id)) {
                 let (all, here) = (decided.len(), arrived.len());
                 bail!("{where_} lacks action {lost}: it has {here} of {all}");
             }

@@ -18,35 +18,48 @@ use corelane_strategies::action::ActionId;
 use crate::generate::rng::Rng;
 use crate::journal::format::HEADER_BYTES;
 use crate::journal::{Entry, JournalReader, Kind};
+use crate::recover::ShardFolders;
 
 /// Bytes of the word before an entry.
 const WORD_BYTES: u64 = 8;
 
 /// All entries of a shard, as far as they are whole.
-pub(super) fn entries(dir: &Path) -> Vec<Entry> {
-    let Ok(reader) = JournalReader::open(dir) else { return Vec::new() };
+pub(super) fn entries(folders: &ShardFolders) -> Vec<Entry> {
+    let Ok(reader) = folders.open() else { return Vec::new() };
     reader.map_while(Result::ok).collect()
 }
 
+/// How many entries of a shard were copied to the disk, durable or not.
+pub(super) fn copied(folders: &ShardFolders) -> usize {
+    let reader = folders.durable.as_ref().map(|dir| JournalReader::open(dir));
+    reader.and_then(Result::ok).map_or(0, |reader| reader.map_while(Result::ok).count())
+}
+
 /// The last segment of a shard that was begun.
-pub(super) fn last_segment(dir: &Path) -> Option<u64> {
-    let begun = JournalReader::open(dir).map_or(0, |reader| reader.segments());
-    (begun as u64).checked_sub(1)
+pub(super) fn last_segment(folders: &ShardFolders) -> Option<u64> {
+    let mut last = None;
+    for dir in [Some(&folders.hot), folders.durable.as_ref()].into_iter().flatten() {
+        let begun = JournalReader::open(dir).map_or(0, |reader| reader.segments() as u64);
+        let first = crate::journal::segments(dir).ok().and_then(|all| Some(all.first()?.0));
+        last = last.max(first.and_then(|first| (first + begun).checked_sub(1)));
+    }
+    last
 }
 
 /// Takes back some of the newest stores of a shard's writer, whose present run began behind
-/// segment `before`, but none of the first `settled` entries; how many entries that were.
+/// segment `before`, but none of the first `settled` entries nor what was copied to the disk; how
+/// many entries that were.
 ///
 /// # Errors
 /// If the files cannot be changed.
 pub(super) fn tear(
-    dir: &Path,
+    folders: &ShardFolders,
     before: Option<u64>,
     settled: usize,
     seen: &HashSet<ActionId>,
     rng: &mut Rng,
 ) -> io::Result<usize> {
-    let entries = entries(dir);
+    let (entries, copied, dir) = (entries(folders), copied(folders), folders.hot.as_path());
     // What an earlier run wrote was there when this one read it.
     let own = |entry: &Entry| before.is_none_or(|before| entry.segment > before);
     let is_seen = |entry: &Entry| {
@@ -54,7 +67,7 @@ pub(super) fn tear(
             && ActionId::of(entry.record()).is_some_and(|id| seen.contains(&id))
     };
     let floor = entries.iter().rposition(|entry| is_seen(entry) || !own(entry));
-    let floor = floor.map_or(0, |at| at + 1).max(settled);
+    let floor = floor.map_or(0, |at| at + 1).max(settled).max(copied);
     if floor >= entries.len() {
         return Ok(0);
     }
@@ -84,7 +97,8 @@ pub(super) fn tear(
             let kept = u64::from(rng.below(HEADER_BYTES as u32 / 8)) * 8;
             zero(&path, kept)?;
             write(&path, 0, &[0; WORD_BYTES as usize])?;
-            if rng.chance(512) {
+            // The end may have been copied with the entry before it.
+            if rng.chance(512) && from > copied {
                 take_back_end(dir, &entries[from - 1], rng)?;
             }
         }
@@ -116,6 +130,14 @@ pub(super) fn tear_file(path: &Path, noted: &[ActionId], rng: &mut Rng) -> io::R
     OpenOptions::new().write(true).open(path)?.set_len((bytes.len() - cut) as u64)
 }
 
+/// What a power cut leaves of a file of actions: what was synced, and perhaps more.
+pub(super) fn cut_file(path: &Path, synced: u64, rng: &mut Rng) -> io::Result<()> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let synced = synced.min(metadata.len());
+    let more = rng.below((metadata.len() - synced) as u32 + 1);
+    OpenOptions::new().write(true).open(path)?.set_len(synced + u64::from(more))
+}
+
 /// Where a bit flipped.
 #[derive(Debug)]
 pub(super) struct Flip {
@@ -124,13 +146,13 @@ pub(super) struct Flip {
     pub(super) bit: u32,
 }
 
-/// Flips a bit of some file of a run's journal; none if it has no files.
+/// Flips a bit of some file in the folders of a run's journal; none if there are no files.
 ///
 /// # Errors
 /// If the file cannot be changed.
-pub(super) fn flip(dir: &Path, rng: &mut Rng) -> io::Result<Option<Flip>> {
+pub(super) fn flip(dirs: &[&Path], rng: &mut Rng) -> io::Result<Option<Flip>> {
     let mut files = Vec::new();
-    let mut folders = vec![dir.to_owned()];
+    let mut folders: Vec<_> = dirs.iter().map(|dir| dir.to_path_buf()).collect();
     while let Some(folder) = folders.pop() {
         let mut inside = fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
         inside.sort_by_key(fs::DirEntry::path);

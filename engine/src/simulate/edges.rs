@@ -1,12 +1,15 @@
 //! What the simulated world puts in the place of the system's clock, sockets and files' faults.
 //!
 //! Invariant: files are real ones, in a folder of the simulator's own on a memory file system, as
-//! the journal's hot segments are; what can go wrong with them is decided here.
+//! the journal's hot segments are; what can go wrong with them is decided here and in
+//! [`super::disk`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Died;
@@ -74,7 +77,12 @@ impl Edges for SimEdges {
 struct State {
     /// The engine dies before so many more operations.
     dies_in: Cell<Option<u64>>,
-    full: Cell<bool>,
+    /// There is no room below this folder, or anywhere but below it.
+    full: RefCell<Option<(PathBuf, bool)>>,
+    /// The disk makes nothing durable.
+    broken: Cell<bool>,
+    /// Lengths of files that were synced by their users.
+    synced: RefCell<BTreeMap<PathBuf, u64>>,
 }
 
 /// Faults of files.
@@ -92,29 +100,45 @@ impl SimFaults {
         self.0.dies_in.get() == Some(0)
     }
 
-    /// From now on there is no room.
-    pub(super) fn fill(&self) {
-        self.0.full.set(true);
+    /// From now on there is no room below a folder, or none anywhere else.
+    pub(super) fn fill(&self, folder: &Path, below: bool) {
+        *self.0.full.borrow_mut() = Some((folder.to_owned(), below));
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.0.full.get()
+    /// From now on the disk makes nothing durable.
+    pub(super) fn break_disk(&self) {
+        self.0.broken.set(true);
     }
 
-    /// Makes room; whether there was none.
-    pub(super) fn make_room(&self) -> bool {
-        self.0.full.replace(false)
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.broken.get()
+    }
+
+    /// Makes room, and the disk a good one; whether that was needed.
+    pub(super) fn mend(&self) -> bool {
+        let was_full = self.0.full.take().is_some();
+        self.0.broken.take() || was_full
     }
 
     /// Nothing more goes wrong.
     pub(super) fn calm(&self) {
         self.0.dies_in.set(None);
-        self.0.full.set(false);
+        self.mend();
+    }
+
+    /// How much of a file its user has synced.
+    pub(super) fn synced_bytes(&self, path: &Path) -> u64 {
+        self.0.synced.borrow().get(path).copied().unwrap_or(0)
+    }
+
+    fn is_full(&self, path: &Path) -> bool {
+        let full = self.0.full.borrow();
+        full.as_ref().is_some_and(|(folder, below)| path.starts_with(folder) == *below)
     }
 }
 
 impl Faults for SimFaults {
-    fn before(&self, op: FileOp, _path: &Path) -> io::Result<()> {
+    fn before(&self, op: FileOp, path: &Path) -> io::Result<()> {
         if let Some(left) = self.0.dies_in.get() {
             let left = left.saturating_sub(1);
             self.0.dies_in.set(Some(left));
@@ -122,9 +146,14 @@ impl Faults for SimFaults {
                 Died::now();
             }
         }
-        if self.is_full() && matches!(op, FileOp::Allocate | FileOp::Write) {
+        if matches!(op, FileOp::Allocate | FileOp::Write) && self.is_full(path) {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         Ok(())
+    }
+
+    fn synced(&self, path: &Path) {
+        let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        self.0.synced.borrow_mut().insert(path.to_owned(), bytes);
     }
 }

@@ -17,7 +17,9 @@
 
 mod check;
 mod damage;
+mod death;
 mod desk;
+mod disk;
 mod edges;
 mod plan;
 mod time;
@@ -45,7 +47,7 @@ use crate::generate::rng::Rng;
 use check::Left;
 use plan::Plan;
 use trace::Trace;
-use world::{Ending, World};
+use world::{Ending, World, Wrongs};
 
 /// Where worlds have their files, if it is there.
 const MEMORY_FILES: &str = "/dev/shm";
@@ -86,8 +88,8 @@ pub struct Outcome {
     pub hash: u64,
     /// How it ended, if all held.
     ending: Option<Ending>,
-    /// How often the engine died.
-    pub deaths: u32,
+    /// What went wrong in it.
+    wrongs: Wrongs,
     /// What did not hold.
     pub failure: Option<String>,
     /// What happened, if that was asked for.
@@ -99,38 +101,55 @@ pub struct Outcome {
 /// # Errors
 /// If the files cannot be made or removed.
 pub fn play(seed: u64, keep: bool, registry: &Registry, dir: &Path) -> anyhow::Result<Outcome> {
+    play_as(&Plan::draw(&mut Rng::new(seed)), seed, keep, registry, dir)
+}
+
+/// Plays a world of a plan, in which a seed draws every step.
+fn play_as(
+    plan: &Plan,
+    seed: u64,
+    keep: bool,
+    registry: &Registry,
+    dir: &Path,
+) -> anyhow::Result<Outcome> {
     fs::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut trace = Trace::new(keep);
-    let mut deaths = 0;
-    let played =
-        catch_unwind(AssertUnwindSafe(|| play_in(seed, registry, dir, &mut trace, &mut deaths)));
+    let mut wrongs = Wrongs::default();
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        play_in(plan, seed, registry, dir, &mut trace, &mut wrongs)
+    }));
     crate::sys::fault::install(None);
+    crate::sys::disk::install(None);
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     let (ending, failure) = match played {
         Ok(Ok(ending)) => (Some(ending), None),
         Ok(Err(error)) => (None, Some(format!("{error:#}"))),
         Err(_) => (None, Some("the simulator panicked".to_owned())),
     };
-    Ok(Outcome { hash: trace.hash(), ending, deaths, failure, lines: trace.take_lines() })
+    Ok(Outcome { hash: trace.hash(), ending, wrongs, failure, lines: trace.take_lines() })
 }
 
 fn play_in(
+    plan: &Plan,
     seed: u64,
     registry: &Registry,
     dir: &Path,
     trace: &mut Trace,
-    deaths: &mut u32,
+    wrongs: &mut Wrongs,
 ) -> anyhow::Result<Ending> {
-    let plan = Plan::draw(&mut Rng::new(seed));
     trace.note(0, format_args!("seed {seed}: {}", plan.summary()));
-    let mut world = World::new(&plan, registry, &dir.join("disturbed"), seed, trace)?;
+    let mut world = World::new(plan, registry, &dir.join("disturbed"), seed, trace)?;
     let ending = world.play();
-    *deaths = world.deaths;
+    *wrongs = world.wrongs;
     let ending = ending?;
     if !matches!(ending, Ending::Done) {
         return Ok(ending);
     }
-    let left = left_of(&world)?;
+    let mut left = left_of(&world)?;
+    if plan.is_lossless() {
+        // They were decided again.
+        left.forgotten.clear();
+    }
     drop(world);
     trace.bytes(&left.received);
     left.check()?;
@@ -149,7 +168,8 @@ fn left_of(world: &World<'_>) -> anyhow::Result<Left> {
     Ok(Left {
         journals: world.journals(),
         received: world.received().0,
-        file: fs::read(world.actions_file()).context("the file of actions")?,
+        file: world.written().context("the file of actions")?,
+        forgotten: world.forgotten.clone(),
     })
 }
 
@@ -158,6 +178,8 @@ fn left_of(world: &World<'_>) -> anyhow::Result<Left> {
 struct Tally {
     seeds: AtomicU64,
     deaths: AtomicU64,
+    power_cuts: AtomicU64,
+    lost: AtomicU64,
     done: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
@@ -166,7 +188,10 @@ struct Tally {
 impl Tally {
     fn add(&self, outcome: &Outcome) {
         self.seeds.fetch_add(1, Ordering::Relaxed);
-        self.deaths.fetch_add(u64::from(outcome.deaths), Ordering::Relaxed);
+        let Wrongs { deaths, power_cuts, lost } = outcome.wrongs;
+        self.deaths.fetch_add(u64::from(deaths), Ordering::Relaxed);
+        self.power_cuts.fetch_add(u64::from(power_cuts), Ordering::Relaxed);
+        self.lost.fetch_add(lost, Ordering::Relaxed);
         let ended = match outcome.ending {
             Some(Ending::Done) => &self.done,
             Some(Ending::Refused) => &self.refused,
@@ -212,9 +237,12 @@ pub fn run(args: &SimulateArgs, registry: &Registry, out: &mut impl Write) -> an
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     writeln!(
         out,
-        "{} seeds, {} deaths: {} went to the end, {} refused damage, {} cut it off",
+        "{} seeds, {} deaths, {} of them power cuts that took {} entries, none durable: \
+         {} went to the end, {} refused damage, {} cut it off",
         count(&tally.seeds),
         count(&tally.deaths),
+        count(&tally.power_cuts),
+        count(&tally.lost),
         count(&tally.done),
         count(&tally.refused),
         count(&tally.cut),

@@ -15,6 +15,8 @@ use crate::generate::session::{self, generate};
 const MESSAGES: (u32, u32) = (240, 700);
 /// Packets held ahead of a hole: more than a session has.
 const HOLD_MAX: u32 = 1024;
+/// The folder of a world in which its disk has its files.
+pub(super) const DISK: &str = "disk";
 /// Deaths of a seed's engine, at most.
 const DEATHS_MAX: u32 = 5;
 
@@ -40,6 +42,21 @@ pub(super) enum AtRest {
     Flipped,
 }
 
+/// How the journal is copied to the disk.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct DiskPlan {
+    /// An action leaves only when it is on disk.
+    pub(super) sync: bool,
+    /// Full, durable segments that stay in memory.
+    pub(super) hot_segments: u32,
+    /// How many of 1024 turns of the disk are none: it is slow.
+    pub(super) slow_in_1024: u32,
+    /// How many of 1024 deaths are power cuts.
+    pub(super) power_in_1024: u32,
+    /// The disk fails to sync now and then.
+    pub(super) breaks: bool,
+}
+
 /// See the [module](self).
 pub(super) struct Plan {
     pub(super) messages: Arc<Vec<Vec<u8>>>,
@@ -61,6 +78,8 @@ pub(super) struct Plan {
     /// The disk is full now and then.
     pub(super) fills_up: bool,
     pub(super) strategies: bool,
+    /// How the journal survives a power cut, if it does.
+    pub(super) disk: Option<DiskPlan>,
 }
 
 /// Messages of a session, each for itself.
@@ -88,7 +107,7 @@ impl Plan {
         let lines = rng.chance(400).then(|| draw_lines(rng));
         let deaths = rng.below(DEATHS_MAX + 1);
         let rules_change_at = rng.chance(340).then(|| rng.below(messages.len() as u32) as usize);
-        Self {
+        let mut plan = Self {
             messages: Arc::new(messages),
             pipelined,
             shards: if pipelined { *rng.one_of(&[1, 2, 4]) } else { 1 },
@@ -108,7 +127,11 @@ impl Plan {
             at_rest: if deaths > 0 && rng.chance(128) { AtRest::Flipped } else { AtRest::Kept },
             fills_up: rng.chance(160),
             strategies: rng.chance(512),
-        }
+            disk: None,
+        };
+        // Drawn last, so that it takes nothing from what a seed drew before there was a disk.
+        plan.disk = rng.chance(512).then(|| draw_disk(rng));
+        plan
     }
 
     /// Whether every message reaches the engine, whatever happens to it: what comes out must then
@@ -123,6 +146,7 @@ impl Plan {
                     && self.hold_max == HOLD_MAX
                     && self.deaths == 0
                     && !self.fills_up
+                    && !self.disk.is_some_and(|disk| disk.breaks)
             }
         }
     }
@@ -134,12 +158,13 @@ impl Plan {
         format!(
             "{} messages, {topology}, {shards} shards, segments of {segment_bytes} bytes, \
              lines {lines:?} (hold {hold_max}), server breaks {} in 1024, {:?}, rules change at \
-             {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}",
+             {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}, {:?}",
             self.messages.len(),
             self.server_breaks_in_1024,
             self.manners,
             self.rules_change_at,
             self.at_rest,
+            self.disk,
         )
     }
 
@@ -157,6 +182,7 @@ impl Plan {
             tears: false,
             at_rest: AtRest::Kept,
             fills_up: false,
+            disk: None,
             ..*self
         }
     }
@@ -168,16 +194,24 @@ impl Plan {
         let mut text = format!(
             "name = \"simulated\"\n[engine]\ntopology = \"{topology}\"\nshards = {}\n\
              wait = \"yield\"\nring_slots = 16384\norders_max = 1024\n\
-             [journal]\ndir = \"{dir}/journal\"\n\
-             [[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\n",
+             [journal]\ndir = \"{dir}/journal\"\n",
             self.shards
         );
+        if let Some(DiskPlan { sync, hot_segments, .. }) = self.disk {
+            let durability = if sync { "sync" } else { "interval" };
+            // Writing to a text cannot fail.
+            let _ = writeln!(
+                text,
+                "durability = \"{durability}\"\ndurable_dir = \"{dir}/{DISK}/durable\"\n\
+                 hot_segments = {hot_segments}"
+            );
+        }
+        text.push_str("[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\n");
         match &self.lines {
             Some(lines) => {
                 let lines: Vec<_> =
                     (1..=lines.count).map(|line| format!("\"239.0.0.{line}:9\"")).collect();
                 let (lines, hold_max) = (lines.join(", "), self.hold_max);
-                // Writing to a text cannot fail.
                 let _ = writeln!(text, "lines = [{lines}]\nhold_max = {hold_max}");
             }
             None => text.push_str("connect = \"127.0.0.1:9\"\nusername = \"user\"\n"),
@@ -194,6 +228,16 @@ impl Plan {
              [[sink]]\nname = \"file\"\ntype = \"file\"\npath = \"{dir}/actions.jsonl\""
         );
         text
+    }
+}
+
+fn draw_disk(rng: &mut Rng) -> DiskPlan {
+    DiskPlan {
+        sync: rng.chance(512),
+        hot_segments: *rng.one_of(&[1, 2, 1000]),
+        slow_in_1024: *rng.one_of(&[0, 500, 1000]),
+        power_in_1024: *rng.one_of(&[300, 700, 1024]),
+        breaks: rng.chance(200),
     }
 }
 

@@ -7,6 +7,13 @@ fn in_a_folder(seed: u64, keep: bool) -> Outcome {
     play(seed, keep, &Registry::builtin(), &dir.path().join("world")).unwrap()
 }
 
+/// The world of a seed without a disk, as it was when that seed found something.
+fn without_a_disk(seed: u64) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan { disk: None, ..Plan::draw(&mut Rng::new(seed)) };
+    play_as(&plan, seed, false, &Registry::builtin(), &dir.path().join("world")).unwrap()
+}
+
 #[test]
 fn a_seed_gives_the_same_world_again() {
     let mut hashes = std::collections::HashSet::new();
@@ -34,5 +41,13 @@ fn what_must_hold_holds_in_some_hundred_worlds() {
 /// numbered anew: its actions had other ids than those that the next start decided on.
 #[test]
 fn a_shard_that_missed_a_change_gets_rules_with_the_numbers_of_that_change() {
-    assert_eq!(in_a_folder(541, false).failure, None);
+    assert_eq!(without_a_disk(541).failure, None);
+}
+
+/// The second line's packet came before the first's, which held what the session begins with: the
+/// record of the session had that packet's number, and a start behind it took what came before it
+/// for delivered.
+#[test]
+fn a_session_begins_where_it_begins_whatever_line_is_ahead() {
+    assert_eq!(without_a_disk(800).failure, None);
 }

@@ -6,8 +6,10 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -16,21 +18,24 @@ use corelane_strategies::action::ActionId;
 use corelane_strategies::registry::Registry;
 use zerocopy::IntoBytes;
 
+use super::Died;
 use super::damage::{self, entries};
 use super::desk::{self, Desk};
+use super::disk::SimDisk;
 use super::edges::{SimEdges, SimFaults};
-use super::plan::{AtRest, Plan};
+use super::plan::{DISK, Plan};
 use super::time::Time;
 use super::trace::Trace;
 use super::venue::{self, SimBackend, Venue};
-use super::{Died, check};
 use crate::cli::exit;
 use crate::config::Config;
 use crate::egress::Edges;
 use crate::generate::rng::Rng;
 use crate::journal::Entry;
-use crate::run::stepped::{Stepped, Turn, shard_folder};
-use crate::sys::fault;
+use crate::recover::ShardFolders;
+use crate::report::RecoveredReport;
+use crate::run::stepped::{Stepped, Turn};
+use crate::sys::{disk, fault};
 
 /// Turns of one world: far more than any needs, as a run that gets nowhere is a fault.
 const STEPS_MAX: u64 = 400_000;
@@ -56,33 +61,54 @@ pub(super) enum Ending {
     Cut,
 }
 
+/// What went wrong in a world.
+#[derive(Copy, Clone, Default, Debug)]
+pub(super) struct Wrongs {
+    /// How often the engine died.
+    pub(super) deaths: u32,
+    /// How often it died because the machine lost power.
+    pub(super) power_cuts: u32,
+    /// Entries that were lost by that: none of them had been durable.
+    pub(super) lost: u64,
+}
+
 /// See the [module](self).
 pub(super) struct World<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     registry: &'a Registry,
-    dir: PathBuf,
-    config: Config,
-    time: Time,
-    rng: Rng,
-    venue: venue::Shared,
-    desk: desk::Shared,
-    faults: SimFaults,
+    pub(super) dir: PathBuf,
+    pub(super) config: Config,
+    pub(super) time: Time,
+    pub(super) rng: Rng,
+    pub(super) venue: venue::Shared,
+    pub(super) desk: desk::Shared,
+    pub(super) faults: SimFaults,
+    pub(super) disk: SimDisk,
     edges: Arc<dyn Edges>,
-    run: Option<Stepped<SimBackend>>,
+    pub(super) run: Option<Stepped<SimBackend>>,
     pub(super) trace: &'a mut Trace,
     /// Of every shard, the last segment of the earlier runs.
-    before: Vec<Option<u64>>,
+    pub(super) before: Vec<Option<u64>>,
     /// What a death left in every shard's journal.
-    kept: Vec<Vec<Entry>>,
+    pub(super) kept: Vec<Vec<Entry>>,
     /// Of every shard, the entries that it had when rules changed: the venue waited for them.
-    settled: Vec<usize>,
-    deaths_left: u32,
-    pub(super) deaths: u32,
+    pub(super) settled: Vec<usize>,
+    /// Of every shard, the last entry that is known to be durable.
+    pub(super) durable: Vec<u64>,
+    /// Actions of entries that a power cut took.
+    pub(super) forgotten: HashSet<ActionId>,
+    /// Where the file of actions begins to be that of the journal there is.
+    pub(super) file_begins: u64,
+    pub(super) deaths_left: u32,
+    pub(super) wrongs: Wrongs,
+    breaks_left: u32,
     fills_left: u32,
     /// The session is over, only what is on its way still has to arrive.
     over: bool,
     rules_changed: bool,
-    flip: Option<damage::Flip>,
+    pub(super) flip: Option<damage::Flip>,
+    /// The last death was a power cut.
+    pub(super) was_dark: bool,
 }
 
 impl<'a> World<'a> {
@@ -105,6 +131,9 @@ impl<'a> World<'a> {
         let desk = desk::Shared::new(desk);
         let faults = SimFaults::default();
         fault::install(Some(Box::new(faults.clone())));
+        let disk = SimDisk::new(&dir.join(DISK), &faults);
+        fs::create_dir(dir.join(DISK))?;
+        disk::install(Some(Rc::new(disk.clone())));
         let world = Self {
             plan,
             registry,
@@ -116,17 +145,23 @@ impl<'a> World<'a> {
             venue: venue::Shared::new(venue),
             desk,
             faults,
+            disk,
             run: None,
             trace,
             before: vec![None; plan.shards],
             kept: vec![Vec::new(); plan.shards],
             settled: vec![0; plan.shards],
+            durable: vec![0; plan.shards],
+            forgotten: HashSet::new(),
+            file_begins: 0,
             deaths_left: plan.deaths,
-            deaths: 0,
+            wrongs: Wrongs::default(),
+            breaks_left: u32::from(plan.disk.is_some_and(|disk| disk.breaks)),
             fills_left: if plan.fills_up { 2 } else { 0 },
             over: false,
             rules_changed: plan.rules_change_at.is_none(),
             flip: None,
+            was_dark: false,
         };
         if let Some(at) = plan.rules_change_at {
             world.venue.lock().until = at;
@@ -134,12 +169,13 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, what: std::fmt::Arguments<'_>) {
         self.trace.note(self.time.now(), what);
     }
 
-    fn shard_dirs(&self) -> Vec<PathBuf> {
-        (0..self.plan.shards).map(|shard| shard_folder(&self.config, shard)).collect()
+    pub(super) fn folders(&self) -> Vec<ShardFolders> {
+        let shards = 0..self.plan.shards;
+        shards.map(|shard| ShardFolders::of(&self.config.journal, shard)).collect()
     }
 
     /// Plays to the end.
@@ -185,8 +221,14 @@ impl<'a> World<'a> {
         }
         if self.fills_left > 0 && self.rng.below(250) == 0 {
             self.fills_left -= 1;
-            self.faults.fill();
-            self.note(format_args!("the disk is full"));
+            let is_disk = self.plan.disk.is_some() && self.rng.chance(512);
+            self.faults.fill(&self.dir.join(DISK), is_disk);
+            self.note(format_args!("{} is full", if is_disk { "the disk" } else { "memory" }));
+        }
+        if self.breaks_left > 0 && self.rng.below(250) == 0 {
+            self.breaks_left -= 1;
+            self.faults.break_disk();
+            self.note(format_args!("the disk makes nothing durable"));
         }
         if self.deaths_left > 0 && self.rng.below(160) == 0 {
             self.deaths_left -= 1;
@@ -202,8 +244,15 @@ impl<'a> World<'a> {
         let run = self.run.as_ref()?;
         let turns = run.turns(self.rng.between(1, RECORDS_MAX) as usize);
         let turn = *self.rng.one_of(&turns);
-        let has_room = !matches!(turn, Turn::Receive(_)) || run.room() >= ROOM_MIN;
-        has_room.then_some(turn)
+        let is_possible = match turn {
+            Turn::Receive(_) => run.room() >= ROOM_MIN,
+            Turn::Commit(..) => {
+                let slow = self.plan.disk.map_or(0, |disk| disk.slow_in_1024);
+                slow == 0 || !self.rng.chance(slow)
+            }
+            _ => true,
+        };
+        is_possible.then_some(turn)
     }
 
     /// Takes a turn, in which the engine may die.
@@ -255,15 +304,16 @@ impl<'a> World<'a> {
         self.note(format_args!("started: {case}, {torn} bytes torn"));
         self.run = Some(run);
         let flip = self.flip.take();
-        for (shard, dir) in self.shard_dirs().into_iter().enumerate() {
-            let (kept, now) = (&self.kept[shard], entries(&dir));
+        for (shard, folders) in self.folders().iter().enumerate() {
+            let (kept, now) = (&self.kept[shard], entries(folders));
             let equal = kept.iter().zip(&now).take_while(|(then, now)| same(then, now)).count();
             if equal == kept.len() {
                 continue;
             }
-            // A bit that flipped in the last entry makes it one that was never finished.
+            // A bit that flipped in the last entry makes it one that was never finished; in the
+            // group that power interrupted, any.
             ensure!(
-                flip.is_some() && equal + 1 == kept.len(),
+                flip.is_some() && (equal + 1 == kept.len() || self.was_dark),
                 "shard {shard}: entry {} of {} is gone after a start ({case}), {flip:?}",
                 equal + 1,
                 kept.len()
@@ -282,55 +332,10 @@ impl<'a> World<'a> {
             ensure!(REFUSALS.contains(&code), "{flip:?} leads to code {code}: {said}");
             return Ok(Some(Ending::Refused));
         }
-        ensure!(self.faults.make_room(), "a start is refused with {code}: {said}");
+        ensure!(self.faults.mend(), "a start is refused with {code}: {said}");
         ensure!(code == exit::IO, "a full disk leads to code {code}: {said}");
         self.after_the_end();
         Ok(None)
-    }
-
-    /// The engine dies.
-    fn die(&mut self, when: &str) -> anyhow::Result<()> {
-        self.deaths += 1;
-        self.note(format_args!("dies {when}"));
-        self.faults.calm();
-        self.run = None;
-        self.venue.lock().engine_died();
-        self.desk.lock().engine_died();
-        let seen = self.seen()?;
-        if self.plan.tears && self.rng.chance(700) {
-            for (shard, dir) in self.shard_dirs().iter().enumerate() {
-                let before = self.before[shard];
-                let settled = self.settled[shard];
-                let undone = damage::tear(dir, before, settled, &seen, &mut self.rng);
-                let undone = undone.with_context(|| format!("tearing {}", dir.display()))?;
-                self.note(format_args!("shard {shard}: {undone} entries were not yet written"));
-            }
-            let noted = self.noted("file")?;
-            damage::tear_file(&self.actions_file(), &noted, &mut self.rng)?;
-        }
-        self.after_the_end();
-        if self.plan.at_rest == AtRest::Flipped && self.deaths_left == 0 && self.flip.is_none() {
-            self.flip = damage::flip(&self.config.journal.dir, &mut self.rng)?;
-            let flip = self.flip.as_ref().map(|flip| {
-                let name = flip.path.strip_prefix(&self.dir).unwrap_or(&flip.path);
-                format!("bit {} of byte {} of {} flips", flip.bit, flip.byte, name.display())
-            });
-            self.note(format_args!("{}", flip.unwrap_or_default()));
-        }
-        Ok(())
-    }
-
-    /// Time goes by until the next start.
-    fn after_the_end(&mut self) {
-        for (shard, dir) in self.shard_dirs().iter().enumerate() {
-            self.kept[shard] = entries(dir);
-            self.before[shard] = damage::last_segment(dir);
-        }
-        let away = u64::from(self.rng.below(50_000_000));
-        self.time.pass(away);
-        for _ in 0..self.rng.below(4) {
-            self.venue.lock().happen();
-        }
     }
 
     /// A journal failed: the run ends in order, and starts again when there is room.
@@ -345,7 +350,8 @@ impl<'a> World<'a> {
         };
         let why = ended.failures.join("; ").replace(&self.dir.display().to_string(), "DIR");
         self.note(format_args!("the journal failed: {why}"));
-        ensure!(self.faults.make_room(), "the journal failed: {why}");
+        ensure!(self.faults.mend(), "the journal failed: {why}");
+        self.was_dark = false;
         self.venue.lock().engine_died();
         self.desk.lock().engine_died();
         self.after_the_end();
@@ -361,12 +367,17 @@ impl<'a> World<'a> {
             return Ok(());
         }
         // Nothing is written while the venue waits, so that nobody would find out and make some.
-        self.faults.make_room();
+        self.faults.mend();
+        // What a power cut took of the records before would come again behind the change.
+        self.commit_all()?;
+        if self.run.as_ref().is_none_or(Stepped::has_failed) {
+            return Ok(());
+        }
         self.note(format_args!("rules change"));
         fs::write(self.dir.join("rules.sql"), &self.plan.rules[1])?;
         self.config = Config::load(&self.dir.join("config.toml"), self.registry)?;
         self.rules_changed = true;
-        self.settled = self.shard_dirs().iter().map(|dir| entries(dir).len()).collect();
+        self.settled = self.folders().iter().map(|folders| entries(folders).len()).collect();
         let Some(run) = &mut self.run else { return Ok(()) };
         match catch_unwind(AssertUnwindSafe(|| run.reload())) {
             Ok(reloaded) => reloaded.context("rules that change")?,
@@ -384,6 +395,16 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// All that was written becomes durable.
+    fn commit_all(&mut self) -> anyhow::Result<()> {
+        let turns = self.run.as_ref().map(|run| run.turns(1)).unwrap_or_default();
+        for turn in turns.into_iter().filter(|turn| matches!(turn, Turn::Commit(..))) {
+            self.step(turn)?;
+        }
+        self.note_durable();
+        Ok(())
+    }
+
     /// Whether the session is over and all of it is dealt with; at its end nothing more goes wrong.
     fn is_over(&mut self) -> anyhow::Result<bool> {
         if !self.venue.lock().has_ended() || !self.run.as_ref().is_some_and(Stepped::is_done) {
@@ -397,23 +418,33 @@ impl<'a> World<'a> {
         if !self.over {
             self.note(format_args!("the session is over"));
             self.over = true;
-            (self.deaths_left, self.fills_left) = (0, 0);
+            (self.deaths_left, self.fills_left, self.breaks_left) = (0, 0, 0);
             self.faults.calm();
             self.desk.lock().heal();
         }
-        Ok(self.run.as_mut().is_some_and(|run| run.pending() == 0))
+        Ok(self.run.as_mut().is_some_and(|run| run.pending() == 0 && !run.awaits_disk()))
     }
 
-    /// Ends the run in order; then starts and ends another, which has nothing to do.
+    /// Ends the run in order; then starts and ends another, which has nothing to do but to send
+    /// again. With a disk the power may be cut meanwhile.
     fn end(&mut self) -> anyhow::Result<()> {
         for what in ["the last run", "a run with nothing to do"] {
             if self.run.is_none() {
+                self.was_dark = self.plan.disk.is_some() && self.rng.chance(512);
+                if self.was_dark {
+                    let journals = self.journals();
+                    self.durable = journals.iter().map(|entries| entries.len() as u64).collect();
+                    self.lose_power().context("after the end")?;
+                }
                 self.after_the_end();
                 self.venue.lock().engine_died();
                 self.desk.lock().engine_died();
                 ensure!(self.start()?.is_none() && self.run.is_some(), "{what} does not start");
                 let recovered = self.run.as_ref().and_then(|run| run.recovered.as_ref());
-                let idle = recovered.is_some_and(|how| how.case == "closed" && how.resent == 0);
+                // A file that is noted when it is synced may have been ahead of its note at a death;
+                // what it has comes again, and is passed over, until it gets another action.
+                let is_rid = |how: &RecoveredReport| how.resent == 0 || self.plan.disk.is_some();
+                let idle = recovered.is_some_and(|how| how.case == "closed" && is_rid(how));
                 ensure!(idle, "{what} has something to do: {recovered:?}");
             }
             let Some(run) = self.run.take() else { continue };
@@ -430,23 +461,17 @@ impl<'a> World<'a> {
         self.dir.join("actions.jsonl")
     }
 
-    /// Ids of all actions that anybody outside may have seen.
-    fn seen(&self) -> anyhow::Result<HashSet<ActionId>> {
-        let mut seen = self.desk.lock().handed.clone();
-        if let Ok(lines) = fs::read(self.actions_file()) {
-            seen.extend(check::ids(&lines));
+    /// What the file of actions has of this journal.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn written(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = fs::read(self.actions_file())?.split_off(self.file_begins as usize);
+        if self.file_begins > 0 && bytes.starts_with(b"\n") {
+            // The end of a torn line before.
+            bytes.remove(0);
         }
-        Ok(seen)
-    }
-
-    /// What a sink noted that it is rid of, of every shard.
-    fn noted(&self, sink: &str) -> anyhow::Result<Vec<ActionId>> {
-        let mut noted = Vec::new();
-        for dir in self.shard_dirs() {
-            let note = crate::egress::confirm::read(&crate::egress::confirm::path(&dir, sink))?;
-            noted.extend(note.flatten().map(|note| note.id));
-        }
-        Ok(noted)
+        Ok(bytes)
     }
 
     /// What the desk has, and how many lines came again.
@@ -457,12 +482,12 @@ impl<'a> World<'a> {
 
     /// Every shard's entries.
     pub(super) fn journals(&self) -> Vec<Vec<Entry>> {
-        self.shard_dirs().iter().map(|dir| entries(dir)).collect()
+        self.folders().iter().map(entries).collect()
     }
 }
 
 /// Whether two entries are the same.
-fn same(a: &Entry, b: &Entry) -> bool {
+pub(super) fn same(a: &Entry, b: &Entry) -> bool {
     let bytes = |record: &Record| record.as_bytes().to_vec();
     (a.seq, a.kind) == (b.seq, b.kind) && bytes(a.record()) == bytes(b.record())
 }
