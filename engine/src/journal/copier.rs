@@ -265,8 +265,8 @@ impl Copier {
         Ok(walked)
     }
 
-    /// Makes the segment behind the one at hand, empty, and as long as it is in memory: its mark must
-    /// not lie where entries go, as it would behind one that was cut when its journal was closed.
+    /// Makes the segment behind the one at hand, empty, and as long as it is in memory: its mark
+    /// must not lie where entries go, as it would behind one that was cut when its journal closed.
     fn begin_next(&self) -> Result<(), JournalError> {
         let hot = segment_path(&self.hot, self.at.segment + 1);
         let bytes = fs::metadata(&hot).map_err(JournalError::io("look at", &hot))?.len();

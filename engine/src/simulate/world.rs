@@ -441,8 +441,8 @@ impl<'a> World<'a> {
                 self.desk.lock().engine_died();
                 ensure!(self.start()?.is_none() && self.run.is_some(), "{what} does not start");
                 let recovered = self.run.as_ref().and_then(|run| run.recovered.as_ref());
-                // A file that is noted when it is synced may have been ahead of its note at a death;
-                // what it has comes again, and is passed over, until it gets another action.
+                // A file that is noted when it is synced may have been ahead of its note at a
+                // death; what it has comes again, and is passed over, until it gets another action.
                 let is_rid = |how: &RecoveredReport| how.resent == 0 || self.plan.disk.is_some();
                 let idle = recovered.is_some_and(|how| how.case == "closed" && is_rid(how));
                 ensure!(idle, "{what} has something to do: {recovered:?}");

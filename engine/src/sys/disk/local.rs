@@ -1,5 +1,5 @@
-//! The disk of the thread at hand: the system's files, or what a simulator on the same thread put in
-//! their place.
+//! The disk of the thread at hand: the system's files, or what a simulator on the same thread put
+//! in their place.
 //!
 //! Invariant: without a simulator it is [`PlainDisk`], at the cost of one look at a thread's own
 //! variable.
