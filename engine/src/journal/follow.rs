@@ -3,6 +3,7 @@
 //! ```text
 //! writer    ──append──> segment file (memory) ──append──> next segment
 //! follower        ──read──^                                (other thread, other core)
+//!                 ──read──> its copy on disk, where it is not in memory any more
 //! ```
 //!
 //! Invariant: asks nothing of the writer and never makes it wait: it reads the files, a piece at a
@@ -20,9 +21,9 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
-use super::reader::{EntryRef, Place, is_begun};
+use super::reader::{EntryRef, Place, is_begun, segments_of_both};
 use super::segment::{Found, Segment};
-use super::{Damage, JournalError, segment_path, segments};
+use super::{COMPRESSED_SUFFIX, Damage, JournalError, retain, segment_path};
 use crate::sys::crc::Crc32c;
 
 /// How much is read at once.
@@ -42,10 +43,11 @@ pub enum Followed<'a> {
 
 /// See the module.
 pub struct Follower {
-    dir: PathBuf,
+    hot: PathBuf,
+    durable: Option<PathBuf>,
     crc: Crc32c,
     /// The segment at hand, once it was begun.
-    file: Option<(File, SegmentHeader)>,
+    file: Option<(Source, SegmentHeader)>,
     number: u64,
     /// What was read of it, from byte `begins` on.
     piece: Segment,
@@ -61,17 +63,31 @@ pub struct Follower {
     looks: u32,
 }
 
+/// Where a segment is read from.
+enum Source {
+    File(File),
+    /// One that was compressed, as it was before.
+    Bytes(Vec<u8>),
+}
+
 impl Follower {
     /// Follows the journal in a shard's folder from behind a place, or from its oldest segment on.
+    /// Of segments that are not in memory its copy is read, if it has one.
     ///
     /// # Errors
-    /// If the folder cannot be read.
-    pub fn open(dir: &Path, from: Option<&Place>) -> Result<Self, JournalError> {
-        let oldest = segments(dir)?.first().map_or(0, |(number, _)| *number);
+    /// If a folder cannot be read.
+    pub fn open(
+        hot: &Path,
+        durable: Option<&Path>,
+        from: Option<&Place>,
+    ) -> Result<Self, JournalError> {
+        let all = segments_of_both(hot, durable)?;
+        let oldest = all.first().map_or(0, |(number, _)| *number);
         let number = from.map_or(oldest, |place| place.segment.max(oldest));
         let words = vec![0; PIECE_BYTES / WORD_BYTES];
         Ok(Self {
-            dir: dir.to_owned(),
+            hot: hot.to_owned(),
+            durable: durable.map(Path::to_owned),
             crc: Crc32c::detect(),
             file: None,
             number,
@@ -132,33 +148,19 @@ impl Follower {
 
     /// Reads the segment on from the place at hand.
     fn fill(&mut self) -> Result<(), JournalError> {
-        let Some((file, _)) = &self.file else { return Ok(()) };
-        let read = read_at(file, self.piece.words.as_mut_bytes(), self.at as u64);
-        let read = read.map_err(JournalError::io("read", &segment_path(&self.dir, self.number)))?;
+        let Some((source, _)) = &self.file else { return Ok(()) };
+        let read = source.read_at(self.piece.words.as_mut_bytes(), self.at as u64);
+        let read = read.map_err(JournalError::io("read", &segment_path(&self.hot, self.number)))?;
         (self.begins, self.piece.bytes) = (self.at, read - read % WORD_BYTES);
         Ok(())
     }
 
     /// Opens the segment at hand, if its writer has begun it.
     fn begin(&mut self) -> Result<bool, JournalError> {
-        let path = segment_path(&self.dir, self.number);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Later ones that were begun mean that it was deleted.
-                let later = segments(&self.dir)?;
-                let later = later.iter().filter(|(number, _)| *number > self.number);
-                for (_, path) in later {
-                    if is_begun(path)? {
-                        return Err(JournalError::Missing { segment: self.number });
-                    }
-                }
-                return Ok(false);
-            }
-            Err(error) => return Err(JournalError::io("open", &path)(error)),
-        };
+        let Some(source) = self.find()? else { return Ok(false) };
         let mut bytes = [0; HEADER_BYTES];
-        let read = read_at(&file, &mut bytes, 0).map_err(JournalError::io("read", &path))?;
+        let path = segment_path(&self.hot, self.number);
+        let read = source.read_at(&mut bytes, 0).map_err(JournalError::io("read", &path))?;
         let header = SegmentHeader::read_from_bytes(&bytes);
         let header = header.ok().filter(|header| read == HEADER_BYTES && header.magic == MAGIC);
         let Some(header) = header else { return Ok(false) };
@@ -177,11 +179,52 @@ impl Follower {
         (self.piece.salt, self.piece.number) = (header.salt(self.crc), self.number);
         (self.at, self.begins, self.next_seq) = (HEADER_BYTES, HEADER_BYTES, header.base_seq);
         (self.piece.bytes, self.looks) = (0, 0);
-        self.file = Some((file, header));
+        self.file = Some((source, header));
         if let Some(from) = self.from.take() {
             self.go_behind(&from, &header)?;
         }
         Ok(true)
+    }
+
+    /// Finds the segment at hand, if it is there: in memory, or else, as it has left that, on disk.
+    fn find(&self) -> Result<Option<Source>, JournalError> {
+        let there = |path: PathBuf| match Source::open(&path) {
+            Ok(source) => Ok(Some(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(JournalError::io("open", &path)(error)),
+        };
+        for dir in [Some(&self.hot), self.durable.as_ref()].into_iter().flatten() {
+            let plain = segment_path(dir, self.number);
+            let compressed = dir.join(format!("{:010}{COMPRESSED_SUFFIX}", self.number));
+            if let Some(source) = there(plain)? {
+                return Ok(Some(source));
+            }
+            if let Some(source) = there(compressed)? {
+                return Ok(Some(source));
+            }
+        }
+        // Later ones that were begun mean that it was deleted.
+        let all = segments_of_both(&self.hot, self.durable.as_deref())?;
+        if all.iter().any(|(number, _)| *number == self.number) {
+            return Ok(None);
+        }
+        for (_, path) in all.iter().filter(|(number, _)| *number > self.number) {
+            if is_begun(path)? {
+                return Err(JournalError::Missing { segment: self.number });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the segment behind the one at hand was begun.
+    fn is_followed(&self) -> Result<bool, JournalError> {
+        for dir in [Some(&self.hot), self.durable.as_ref()].into_iter().flatten() {
+            let path = segment_path(dir, self.number + 1);
+            if path.exists() && is_begun(&path)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Goes behind the entry of a place.
@@ -216,20 +259,40 @@ impl Follower {
         let Some(end) = end.ok().filter(|end| end.next_seq == self.next_seq) else {
             return Err(self.damaged(Damage::Entry));
         };
-        let next = self.number + 1;
         // A journal that was closed may have been gone on with.
-        let path = segment_path(&self.dir, next);
-        if end.next_segment == EndMarker::CLOSED && !(path.exists() && is_begun(&path)?) {
+        if end.next_segment == EndMarker::CLOSED && !self.is_followed()? {
             return Ok(false);
         }
         self.link = Some((self.at as u64, crc));
-        self.number = next;
+        self.number += 1;
         self.file = None;
         Ok(true)
     }
 
     fn damaged(&self, why: Damage) -> JournalError {
         JournalError::Damaged { segment: self.number, offset: self.at as u64, why }
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> io::Result<Self> {
+        if !retain::is_compressed(path) {
+            return Ok(Self::File(File::open(path)?));
+        }
+        Ok(Self::Bytes(retain::read(path)?))
+    }
+
+    /// Fills as much as there is from `at` on.
+    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => read_at(file, bytes, at),
+            Self::Bytes(all) => {
+                let rest = all.get(at as usize..).unwrap_or_default();
+                let read = rest.len().min(bytes.len());
+                bytes[..read].copy_from_slice(&rest[..read]);
+                Ok(read)
+            }
+        }
     }
 }
 

@@ -254,12 +254,19 @@ impl JournalReader {
         Ok(reader)
     }
 
-    /// Opens it behind a place, as if nothing were before: for who knows what was.
+    /// Opens it behind a place, as if nothing were before: for who knows what was. Its segments lie
+    /// in memory, and those that do not on disk, as of [`JournalReader::open_both`].
     ///
     /// # Errors
     /// If the segment cannot be read, or the entry at the place is damaged.
-    pub fn open_behind(dir: &Path, place: &Place) -> Result<Behind, JournalError> {
-        let mut reader = match Self::open_from(dir, place.segment) {
+    pub fn open_behind(
+        hot: &Path,
+        durable: Option<&Path>,
+        place: &Place,
+    ) -> Result<Behind, JournalError> {
+        let mut all = segments_of_both(hot, durable)?;
+        all.retain(|(number, _)| *number >= place.segment);
+        let mut reader = match Self::open_files(hot, all) {
             Err(JournalError::NoJournal(_)) => return Ok(Behind::Short),
             opened => Box::new(opened?),
         };

@@ -229,6 +229,12 @@ impl JournalWriter {
         (durable.durability() == Durability::Sync).then(|| Arc::clone(durable.progress()))
     }
 
+    /// What tells how far the journal is durable, if a copy is kept on disk.
+    #[must_use]
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        self.durable.as_ref().map(|durable| Arc::clone(durable.progress()))
+    }
+
     /// Why nothing more becomes durable, told once; none as long as it does.
     #[inline]
     pub fn take_failure(&self) -> Option<JournalError> {

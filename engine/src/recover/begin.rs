@@ -15,7 +15,7 @@ use std::path::Path;
 use super::ShardFolders;
 use super::case::{From, Newest, Written};
 use crate::journal::{self, JournalError, JournalReader, Tail};
-use crate::snapshot::{self, Replica, ReplicaStart, Snapshot, Unfit};
+use crate::snapshot::{Replica, ReplicaStart, Snapshot, Unfit};
 
 /// See the [module](self).
 pub(super) struct Beginning {
@@ -37,13 +37,7 @@ pub(super) fn find(
     folders: &ShardFolders,
     start: Option<&ReplicaStart<'_>>,
 ) -> anyhow::Result<Beginning> {
-    let dir = folders.hot.as_path();
-    let snapshots = match snapshot::list(dir) {
-        // A journal with a copy on disk has none: those that are left are of another time.
-        _ if folders.durable.is_some() => Vec::new(),
-        Err(error) if error.is_not_found() => Vec::new(),
-        listed => listed?,
-    };
+    let snapshots = folders.all_snapshots()?;
     let mut beginning = Beginning {
         replica: None,
         snapshot: None,
@@ -54,7 +48,7 @@ pub(super) fn find(
         detail: None,
     };
     for (number, (_, path)) in snapshots.iter().enumerate() {
-        let tried = try_snapshot(dir, path, start);
+        let tried = try_snapshot(folders, path, start);
         let newest = match &tried {
             Ok(_) => Newest::Fits,
             Err(Tried::Unfit(unfit)) => Newest::of(unfit),
@@ -166,10 +160,14 @@ impl<E: Into<Unfit>> std::convert::From<E> for Tried {
 
 type Fits = (Snapshot, Option<Replica>, Box<JournalReader>);
 
-fn try_snapshot(dir: &Path, path: &Path, start: Option<&ReplicaStart<'_>>) -> Result<Fits, Tried> {
+fn try_snapshot(
+    folders: &ShardFolders,
+    path: &Path,
+    start: Option<&ReplicaStart<'_>>,
+) -> Result<Fits, Tried> {
     let snapshot = Snapshot::read(path)?;
     let place = snapshot.header.place();
-    let entries = match JournalReader::open_behind(dir, &place) {
+    let entries = match folders.open_behind(&place) {
         Ok(journal::Behind::Entries(entries)) => entries,
         Ok(journal::Behind::Short) => return Err(Unfit::Newer(place.seq).into()),
         Ok(journal::Behind::Gone) => return Err(Unfit::Older(place.seq).into()),

@@ -21,7 +21,8 @@
 //! damaged or gone.
 //!
 //! The journal is what lies in memory and, of segments that are not there, the copy on disk: after
-//! a power cut all of it. The copy may be behind, which is no difference.
+//! a power cut all of it. The copy may be behind, which is no difference. Snapshots lie on disk if
+//! there is a copy, and are never newer than that.
 //!
 //! Invariant: [`Case::of`] finds exactly one for any findings; it panics if the table does not.
 

@@ -3,7 +3,7 @@
 //! Invariant: what is in memory wins; a copy is only asked for what is not there. The two never
 //! differ in a byte that was written on disk, or the run does not start.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,10 @@ use anyhow::Context;
 use crate::config::JournalSection;
 use crate::egress::confirm;
 use crate::journal::{
-    JournalError, JournalReader, difference, oldest_segment, shard_dir, shard_dirs,
+    Behind, JournalError, JournalReader, Place, difference, oldest_segment, shard_dir, shard_dirs,
 };
 use crate::rerun::decided;
+use crate::snapshot;
 
 /// The folders of one shard.
 #[derive(Clone, Debug)]
@@ -39,6 +40,38 @@ impl ShardFolders {
     /// If there is none, or it cannot be read.
     pub fn open(&self) -> Result<JournalReader, JournalError> {
         JournalReader::open_both(&self.hot, self.durable.as_deref())
+    }
+
+    /// Opens the journal behind a place.
+    ///
+    /// # Errors
+    /// If it cannot be read there.
+    pub fn open_behind(&self, place: &Place) -> Result<Behind, JournalError> {
+        JournalReader::open_behind(&self.hot, self.durable.as_deref(), place)
+    }
+
+    /// Where snapshots are written: on disk, if a copy of the journal is kept there.
+    #[must_use]
+    pub fn snapshots(&self) -> &Path {
+        self.durable.as_deref().unwrap_or(&self.hot)
+    }
+
+    /// Every snapshot, the newest first: in memory, too, where they were before there was a copy.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn all_snapshots(&self) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+        let mut all = Vec::new();
+        for dir in [self.snapshots(), &self.hot] {
+            match snapshot::list(dir) {
+                Err(error) if error.is_not_found() => {}
+                listed => all.extend(listed?),
+            }
+        }
+        // Equal ones in their order: the one on disk first.
+        all.sort_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+        all.dedup();
+        Ok(all)
     }
 
     /// The number of the oldest segment; 0 if there is none.
@@ -91,28 +124,30 @@ pub(super) fn decided_dir(section: &JournalSection) -> &Path {
     }
 }
 
-/// Brings back to memory what decided, if it is lost there.
+/// Brings what decided into memory, if it is lost there, and to disk, if there was no copy before.
 ///
 /// # Errors
 /// If it cannot be copied.
-pub fn restore_decided(section: &JournalSection) -> anyhow::Result<()> {
+pub fn spread_decided(section: &JournalSection) -> anyhow::Result<()> {
+    let Some(copy) = section.copy_dir() else { return Ok(()) };
     let from = decided_dir(section);
-    if from == section.dir {
-        return Ok(());
+    let to = if from == copy { &section.dir } else { copy };
+    copy_decided(from, to).with_context(|| format!("copying from {}", from.display()))
+}
+
+fn copy_decided(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name()));
+    let mut names = names.collect::<io::Result<Vec<_>>>()?;
+    names.retain(|name| name.to_str().is_some_and(decided::is_decided) && !to.join(name).exists());
+    // Last the one by which they are found to be there.
+    names.sort_by_key(|name| name == decided::CONFIG);
+    for name in names {
+        let (copy, new) = (to.join(&name), to.join("restored.new"));
+        fs::copy(from.join(&name), &new)?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &copy)?;
+        File::open(to)?.sync_all()?;
     }
-    let copy = || -> io::Result<()> {
-        fs::create_dir_all(&section.dir)?;
-        let names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name()));
-        let mut names = names.collect::<io::Result<Vec<_>>>()?;
-        names.retain(|name| name.to_str().is_some_and(decided::is_decided));
-        // Last the one by which they are found to be there.
-        names.sort_by_key(|name| name == decided::CONFIG);
-        for name in names {
-            let (to, new) = (section.dir.join(&name), section.dir.join("restored.new"));
-            fs::copy(from.join(&name), &new)?;
-            fs::rename(&new, &to)?;
-        }
-        Ok(())
-    };
-    copy().with_context(|| format!("copying from {}", from.display()))
+    Ok(())
 }

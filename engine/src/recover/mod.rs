@@ -42,7 +42,7 @@ use begin::Beginning;
 pub use case::Case;
 use case::{Configured, Copies, Findings, From, Newest, Written};
 pub use feeds::{FeedLeft, SeenFeeds};
-pub use folders::{ShardFolders, restore_decided};
+pub use folders::{ShardFolders, spread_decided};
 pub use lock::DirLock;
 pub use shard::ShardLeft;
 pub use unconfirmed::Unconfirmed;

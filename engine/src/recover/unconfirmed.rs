@@ -20,7 +20,7 @@ use corelane_strategies::action::ActionId;
 use super::ShardFolders;
 use crate::egress::Past;
 use crate::egress::confirm::{self, Confirmed};
-use crate::journal::{Behind, JournalReader, Kind, Place};
+use crate::journal::{Behind, Kind, Place};
 
 /// What the sinks of a shard noted, as far as it was met in the journal.
 pub(super) struct Notes {
@@ -165,7 +165,7 @@ impl Unconfirmed {
         }
         let mut entries = match &self.origin.place {
             None => Box::new(folders.open()?),
-            Some(place) => match JournalReader::open_behind(dir, place)? {
+            Some(place) => match folders.open_behind(place)? {
                 Behind::Entries(entries) => entries,
                 _ => anyhow::bail!("journal {} is not what it was", dir.display()),
             },

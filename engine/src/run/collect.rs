@@ -13,6 +13,7 @@ use super::threads::ReactorEnd;
 use crate::config::{Config, Keyword};
 use crate::journal::{JournalCounters, shard_dir};
 use crate::latency::RuleTimes;
+use crate::recover::ShardFolders;
 use crate::report::{
     Counts, FeedReport, JournalReport, ReactorReport, RuleReport, ShardReport, SnapshotReport,
     StrategyReport,
@@ -111,7 +112,8 @@ impl Outcome {
                 ("followed_to_entry", seq),
                 ("entries_waiting_max", counters.behind_max),
             ]);
-            let dir = shard_dir(&config.journal.dir, number as u16).display().to_string();
+            let folders = ShardFolders::of(&config.journal, number);
+            let dir = folders.snapshots().display().to_string();
             self.report.snapshots.push(SnapshotReport { dir, counters, failure });
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn open_journal(
     if live && section.start == Start::Recover && !is_replayed {
         let recovery = recover::recover(config, registry)?;
         if let Some(recovery) = recovery {
-            recover::restore_decided(section)?;
+            recover::spread_decided(section)?;
             return Ok((locks, Some(recovery)));
         }
     }

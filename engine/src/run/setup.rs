@@ -20,7 +20,7 @@ use super::service::spawn;
 use super::threads::{self, Opened, Orders, ReactorEnd};
 use crate::config::{Config, Source, Topology};
 use crate::egress::{Edges, Egress, EgressSpec};
-use crate::journal::{JournalConfig, JournalWriter, shard_dir};
+use crate::journal::{JournalConfig, JournalWriter, Progress};
 use crate::latency::LatencyCollector;
 use crate::reactor::Waiting;
 use crate::recover::{SeenFeeds, ShardFolders, ShardLeft};
@@ -174,6 +174,7 @@ impl Setup<'_> {
                 (chain, None)
             }
         };
+        let progress = journal.as_ref().and_then(JournalWriter::progress);
         let on_full = if self.shape.live { OnFull::Hold(ACTIONS_HELD_MAX) } else { OnFull::Wait };
         let marks = self.shape.shards > 1 && !self.shape.live;
         let mut shard = Shard::new(chain, journal, out, ShardConfig { on_full, marks });
@@ -182,10 +183,7 @@ impl Setup<'_> {
             let reloads = left.as_ref().map_or(0, |left| left.reloads);
             shard.take_rules_from(rules.shard(reloads));
         }
-        if self.config.journal.enabled && self.shape.live && self.stepped.is_none() {
-            let snapshot = left.as_mut().and_then(|left| left.snapshot.take());
-            self.start_shadow(number, snapshot)?;
-        }
+        let snapshot = left.as_mut().and_then(|left| left.snapshot.take());
         if let Some(left) = left {
             let folders = ShardFolders::of(&self.config.journal, number);
             left.unconfirmed.send_again(&folders, |action| shard.send_again(action))?;
@@ -198,12 +196,21 @@ impl Setup<'_> {
             // Rules that changed meanwhile change before the first record.
             shard.idle();
         }
+        // It may retire segments, so that it starts when nothing of them is sent again any more.
+        if self.config.journal.enabled && self.shape.live && self.stepped.is_none() {
+            self.start_shadow(number, snapshot, progress)?;
+        }
         Ok(shard)
     }
 
     /// Starts what writes the snapshots of a shard, whose journal has been begun; `snapshot` is the
     /// one that the shard went on from.
-    fn start_shadow(&mut self, shard: usize, snapshot: Option<Snapshot>) -> anyhow::Result<()> {
+    fn start_shadow(
+        &mut self,
+        shard: usize,
+        snapshot: Option<Snapshot>,
+        progress: Option<Arc<Progress>>,
+    ) -> anyhow::Result<()> {
         let journal = &self.config.journal;
         if journal.snapshot_every == 0 {
             return Ok(());
@@ -217,7 +224,8 @@ impl Setup<'_> {
         };
         let replica = Replica::new(&start, snapshot.as_ref())?;
         let options = ShadowOptions {
-            dir: shard_dir(&journal.dir, shard as u16),
+            folders: ShardFolders::of(journal, shard),
+            progress,
             every: journal.snapshot_every,
             keep: journal.snapshots_max,
             cpu: self.config.engine.service_core,

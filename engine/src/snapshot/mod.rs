@@ -1,5 +1,6 @@
 //! Snapshots of a shard: its whole state after an entry of its journal, in a file beside the
-//! segments, so that a start need not decide over the whole journal again.
+//! segments (those on disk, if a copy is kept there), so that a start need not decide over the
+//! whole journal again.
 //!
 //! ```text
 //! hot thread ──> journal segments ──read──> shadow: the same chain on the service core
@@ -150,8 +151,14 @@ fn path_of(dir: &Path, seq: u64) -> PathBuf {
 }
 
 /// Writes a snapshot so that it is there whole or not at all, and removes the oldest beyond `max`.
+/// Those of later entries go first: the journal that they were of has gone on otherwise since.
 fn publish(dir: &Path, seq: u64, bytes: &[u8], max: usize) -> Result<(), JournalError> {
     let (new, path) = (dir.join(NEW), path_of(dir, seq));
+    for (later, path) in list(dir)? {
+        if later > seq {
+            fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+        }
+    }
     let written = || -> io::Result<()> {
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;

@@ -10,9 +10,14 @@
 //! a record that does not lead to what the shard decided stops and says so: memory or program is
 //! faulty, and no snapshot is written of that.
 //!
-//! Invariant: the shard does not know of it. It shares no memory with it but the page cache.
+//! Where a copy of the journal is kept on disk, snapshots lie beside that, and one appears only
+//! when its entry is durable: after a power cut none is newer than what is left of the journal.
+//! The shadow does not wait for that, but goes on with the next entries meanwhile.
+//!
+//! Invariant: the shard does not know of it. It shares no memory with it but the page cache, and
+//! the word that says how far the journal is durable.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -21,13 +26,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use corelane_feeds::units::Nanos;
 
-use super::{NEW, Replica, Snapshot, covered, publish};
-use crate::journal::{Followed, Follower, Kind};
+use super::{NEW, Replica, Snapshot, covered, list, publish};
+use crate::journal::{Followed, Follower, JournalError, Kind, Progress};
+use crate::recover::ShardFolders;
 use crate::sys::affinity;
 
 /// How often a shadow that has caught up looks: where no CPU is idle each look takes some 10 us
 /// from a hot thread.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same once the run is over.
+const LOOK_LAST: Duration = Duration::from_millis(1);
 /// Entries between two moments at which it hears that the run is over.
 const ENTRIES_ROUND: u32 = 4_096;
 /// Below the niceness of hot threads, should they have to share a CPU.
@@ -36,8 +44,10 @@ const NICE: i32 = 10;
 /// How snapshots are written.
 #[derive(Clone, Debug)]
 pub struct ShadowOptions {
-    /// The shard's folder.
-    pub dir: PathBuf,
+    /// The shard's.
+    pub folders: ShardFolders,
+    /// How far the journal is durable, if a copy is kept on disk.
+    pub progress: Option<Arc<Progress>>,
     /// Records between two snapshots.
     pub every: u64,
     /// How many snapshots are kept.
@@ -55,7 +65,7 @@ pub struct ShadowCounters {
     pub snapshot_seq: u64,
     /// Its bytes.
     pub snapshot_bytes: u64,
-    /// The longest that saving and writing one took.
+    /// The longest that saving and writing one took, without waiting until it was durable.
     pub snapshot_ns_max: u64,
     /// The last entry that it has decided over.
     pub seq: u64,
@@ -93,13 +103,15 @@ impl Shadow {
         snapshot: Option<Snapshot>,
     ) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let name = options.dir.file_name().and_then(|name| name.to_str()).unwrap_or("shard");
+        let name = options.folders.hot.file_name();
+        let name = name.and_then(|name| name.to_str()).unwrap_or("shard");
         let name = name.replace("shard", "shadow");
         let work = Work {
             shared: Arc::clone(&shared),
             replica,
             buffer: Vec::new(),
             since: 0,
+            saved: None,
             counters: ShadowCounters::default(),
             options,
         };
@@ -120,7 +132,7 @@ impl Shadow {
         self.shared.stop.store(true, Ordering::Release);
         let deadline = Instant::now() + patience;
         while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(LOOK_LAST);
         }
         self.shared.give_up.store(true, Ordering::Release);
         self.thread.join().unwrap_or_else(|_| ShadowCounters {
@@ -138,8 +150,18 @@ struct Work {
     buffer: Vec<u8>,
     /// Records since the last snapshot.
     since: u64,
+    /// What the buffer holds, until it is written.
+    saved: Option<Saved>,
     counters: ShadowCounters,
     options: ShadowOptions,
+}
+
+/// A state that was saved and is not written yet.
+struct Saved {
+    /// The last entry in it.
+    seq: u64,
+    /// How long saving it took.
+    took: Duration,
 }
 
 impl Work {
@@ -151,27 +173,33 @@ impl Work {
         let _ = rustix::process::nice(NICE);
         if let Err(error) = self.follow(snapshot) {
             self.counters.failure = Some(format!("{error:#}"));
-            eprintln!("corelane: no more snapshots in {}: {error:#}", self.options.dir.display());
+            let dir = self.options.folders.snapshots().display();
+            eprintln!("corelane: no more snapshots in {dir}: {error:#}");
         }
         self.counters.seq = self.replica.seq();
         self.counters
     }
 
     fn follow(&mut self, snapshot: Option<Snapshot>) -> anyhow::Result<()> {
-        let dir = self.options.dir.clone();
+        let ShardFolders { hot, durable } = self.options.folders.clone();
         // One that was being written when an earlier run died.
-        remove_new(&dir);
+        remove_new(self.options.folders.snapshots());
         self.publish_covered()?;
         let place = snapshot.as_ref().map(|snapshot| snapshot.header.place());
         if let Some(snapshot) = snapshot {
             self.replica.restore(&snapshot)?;
+            if list(self.options.folders.snapshots())?.is_empty() {
+                // There was no copy on disk before: the first snapshot there is due.
+                self.since = self.options.every;
+            }
         }
-        let mut journal = Follower::open(&dir, place.as_ref())?;
+        let mut journal = Follower::open(&hot, durable.as_deref(), place.as_ref())?;
         let mut seen = self.replica.seq();
         loop {
             // Asked before it reads: what was appended before the end is then seen below.
             let stops = self.shared.stop.load(Ordering::Acquire);
             let more = self.take_some(&mut journal)?;
+            self.write_if_durable()?;
             if self.shared.give_up.load(Ordering::Acquire) {
                 return Ok(());
             }
@@ -182,7 +210,7 @@ impl Work {
             self.counters.behind_max = self.counters.behind_max.max(behind);
             seen = self.replica.seq();
             if stops {
-                return if self.since > 0 { self.write() } else { Ok(()) };
+                return self.write_last();
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -195,8 +223,10 @@ impl Work {
                 Followed::Entry(entry) => entry,
                 Followed::Nothing | Followed::Closed => return Ok(false),
             };
-            if entry.kind == Kind::Input && self.since >= self.options.every {
-                self.write()?;
+            let is_due = self.since >= self.options.every && self.saved.is_none();
+            if entry.kind == Kind::Input && is_due {
+                self.save();
+                self.write_if_durable()?;
             }
             self.since += u64::from(entry.kind == Kind::Input);
             self.replica.take(&entry)?;
@@ -204,19 +234,37 @@ impl Work {
         Ok(true)
     }
 
-    /// Writes a snapshot, if its state is that of an entry.
-    fn write(&mut self) -> anyhow::Result<()> {
+    /// Saves its state, if it is that of an entry.
+    fn save(&mut self) {
         let begun = Instant::now();
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let created = Nanos(u64::try_from(created.as_nanos()).unwrap_or(u64::MAX));
-        if !self.replica.save(created, &mut self.buffer) {
+        if self.replica.save(created, &mut self.buffer) {
+            self.saved = Some(Saved { seq: self.replica.seq(), took: begun.elapsed() });
+            self.since = 0;
+        }
+    }
+
+    /// Writes what is saved, if anything is, and its entry is durable.
+    fn write_if_durable(&mut self) -> anyhow::Result<()> {
+        let Some(saved) = &self.saved else { return Ok(()) };
+        if let Some(progress) = &self.options.progress
+            && progress.last_durable_seq() < saved.seq
+        {
+            anyhow::ensure!(!progress.has_failed(), "the journal's copy on disk failed");
             return Ok(());
         }
-        let seq = self.replica.seq();
-        publish(&self.options.dir, seq, &self.buffer, self.options.keep)?;
+        let Saved { seq, took } = *saved;
+        let begun = Instant::now();
+        let folders = &self.options.folders;
+        publish(folders.snapshots(), seq, &self.buffer, self.options.keep)?;
+        self.saved = None;
+        if folders.durable.is_some() {
+            // Of a time before there was a copy on disk: a start takes the newest of both folders.
+            remove_all(&folders.hot)?;
+        }
         self.publish_covered()?;
-        self.since = 0;
-        let ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let ns = u64::try_from((took + begun.elapsed()).as_nanos()).unwrap_or(u64::MAX);
         let counters = &mut self.counters;
         counters.snapshots += 1;
         counters.snapshot_seq = seq;
@@ -225,8 +273,22 @@ impl Work {
         Ok(())
     }
 
+    /// The journal is closed: writes its last state.
+    fn write_last(&mut self) -> anyhow::Result<()> {
+        if self.since > 0 {
+            self.save();
+        }
+        loop {
+            self.write_if_durable()?;
+            if self.saved.is_none() || self.shared.give_up.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            thread::sleep(LOOK_LAST);
+        }
+    }
+
     fn publish_covered(&self) -> anyhow::Result<()> {
-        self.shared.covered.store(covered(&self.options.dir)?, Ordering::Release);
+        self.shared.covered.store(covered(self.options.folders.snapshots())?, Ordering::Release);
         Ok(())
     }
 }
@@ -234,4 +296,11 @@ impl Work {
 fn remove_new(dir: &Path) {
     // It is not there after an orderly end.
     let _ = std::fs::remove_file(dir.join(NEW));
+}
+
+fn remove_all(dir: &Path) -> Result<(), JournalError> {
+    for (_, path) in list(dir)? {
+        std::fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+    }
+    Ok(())
 }

@@ -105,11 +105,13 @@ fn a_snapshot_is_restored_to_the_same_bytes() {
 fn the_last_ones_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(covered(dir.path()).unwrap(), 0);
-    for seq in [5, 100, 20] {
+    let kept = || list(dir.path()).unwrap().into_iter().map(|(seq, _)| seq).collect::<Vec<_>>();
+    for seq in [5, 20, 100] {
         publish(dir.path(), seq, b"any", 2).unwrap();
     }
-    let kept: Vec<u64> = list(dir.path()).unwrap().into_iter().map(|(seq, _)| seq).collect();
-    assert_eq!(kept, [100, 20]);
+    assert_eq!(kept(), [100, 20]);
     assert_eq!(covered(dir.path()).unwrap(), 20);
+    publish(dir.path(), 30, b"any", 2).unwrap();
+    assert_eq!(kept(), [30, 20], "the one of entry 100 is of a journal that is lost");
     assert!(!dir.path().join(NEW).exists());
 }

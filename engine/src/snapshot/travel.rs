@@ -47,7 +47,7 @@ fn begin(
         // One that does not fit is no obstacle: there may be another, and there is the beginning.
         let Ok(snapshot) = Snapshot::read(&path) else { continue };
         let Ok(Behind::Entries(entries)) =
-            JournalReader::open_behind(dir, &snapshot.header.place())
+            JournalReader::open_behind(dir, None, &snapshot.header.place())
         else {
             continue;
         };

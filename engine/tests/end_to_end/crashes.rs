@@ -80,7 +80,7 @@ pub(crate) fn journal_entries(side: &Side) -> u64 {
 }
 
 /// A receiver that has each action once, and where it listens.
-fn receiver(dir: &Path) -> (Process, String) {
+pub(crate) fn receiver(dir: &Path) -> (Process, String) {
     let out = dir.join("received.jsonl");
     let args = ["actions", "receive", "--listen", "127.0.0.1:0", "--out", text(&out)];
     let process = Process::spawn(dir, corelane(args));
@@ -92,7 +92,7 @@ fn receiver(dir: &Path) -> (Process, String) {
     (process, address)
 }
 
-fn acknowledging_sink(address: &str) -> String {
+pub(crate) fn acknowledging_sink(address: &str) -> String {
     format!(
         "\n[[sink]]\nname = \"desk\"\ntype = \"tcp\"\naddress = \"{address}\"\n\
          acknowledged = true\n"
@@ -119,7 +119,7 @@ fn start_and_kill(side: &Side, mode: &str, moments: &mut Moments) {
 }
 
 /// Kills a run at a moment before which it must not end.
-fn kill_when(side: &Side, mut process: Process, mut is_now: impl FnMut() -> bool) {
+pub(crate) fn kill_when(side: &Side, mut process: Process, mut is_now: impl FnMut() -> bool) {
     await_some("the moment", || {
         let past = is_now();
         assert!(!process.has_ended(), "it ends by itself: {}", process.stderr());
@@ -131,7 +131,7 @@ fn kill_when(side: &Side, mut process: Process, mut is_now: impl FnMut() -> bool
 }
 
 /// What a receiver of actions has, in the order of their causes.
-fn sorted(side: &Side, file: &str) -> String {
+pub(crate) fn sorted(side: &Side, file: &str) -> String {
     let path = side.path().join(file);
     must(side.path(), &["actions", "sort", text(&path)])
 }
@@ -151,10 +151,7 @@ fn killed_and_resumed(
     let (_receiver, desk) = receiver(dir.path());
     let side = Side::new(engine, &feed, &(rules.to_owned() + &acknowledging_sink(&desk)));
     // So that some starts go on from snapshots, and some engines die while one is written.
-    let side = match mode {
-        PROCESS => side.with_journal("snapshot_every = 300"),
-        _ => side,
-    };
+    let side = side.with_journal("snapshot_every = 300");
     if mode != PROCESS {
         side.survive(mode, "hot_segments = 1\n");
     }

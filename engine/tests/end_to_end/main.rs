@@ -9,6 +9,7 @@ mod durable;
 mod endings;
 mod journal_tools;
 mod lines;
+mod power_cuts;
 mod recovery;
 mod refusals;
 mod rerun;

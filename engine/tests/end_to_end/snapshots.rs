@@ -28,7 +28,7 @@ impl Draw {
 }
 
 fn shard_folder(side: &Side) -> PathBuf {
-    side.journal().join("shard-000")
+    side.whole_journal().join("shard-000")
 }
 
 /// A side that has decided by every strategy and every kind of rule.
@@ -61,7 +61,7 @@ fn follow(side: &Side, from: Option<&Snapshot>, at: &[u64]) -> Vec<u8> {
         None => Box::new(JournalReader::open(&folder).unwrap()),
         Some(snapshot) => {
             replica.restore(snapshot).unwrap();
-            match JournalReader::open_behind(&folder, &snapshot.header.place()).unwrap() {
+            match JournalReader::open_behind(&folder, None, &snapshot.header.place()).unwrap() {
                 Behind::Entries(entries) => entries,
                 _ => panic!("the place is not found"),
             }
@@ -137,7 +137,7 @@ fn goes_on(side: &Side, case: &str) -> (u64, Option<u64>) {
     let recovered = &side.report()["recovered"];
     let from = recovered["snapshots"][0].as_u64();
     // Whatever it went on from, the journal decides the same.
-    must(side.path(), &["replay", "--journal", text(&side.journal())]);
+    must(side.path(), &["replay", "--journal", text(&side.whole_journal())]);
     (recovered["records"].as_u64().unwrap(), from)
 }
 
@@ -236,8 +236,46 @@ fn a_journal_that_ends_before_its_snapshot_is_gone_on_with_from_an_older_one() {
     assert_eq!(goes_on(&side, "newer snapshot").1, Some(older));
 }
 
+/// A journal of a time when there was no copy on disk, which it then got; after each of those runs
+/// the power goes.
+#[test]
+fn a_journal_that_got_a_copy_on_disk_begins_from_a_snapshot_there() {
+    let side = with_snapshots("");
+    let in_memory = snapshots(&side);
+    side.survive("sync", "");
+    assert_eq!(goes_on(&side, "closed"), (0, Some(in_memory[0].0)));
+    let on_disk = snapshots(&side);
+    assert_eq!(on_disk.len(), 1, "{on_disk:?}");
+    assert_eq!(on_disk[0].0, in_memory[0].0);
+    assert!(list(&side.journal().join("shard-000")).unwrap().is_empty());
+    for _ in 0..2 {
+        side.lose_memory();
+        assert_eq!(goes_on(&side, "closed"), (0, Some(on_disk[0].0)));
+    }
+    side.lose_memory();
+    fs::write(&on_disk[0].1, "no snapshot at all").unwrap();
+    let (records, from) = goes_on(&side, "damaged snapshot");
+    assert!(records > 3_000 && from.is_none(), "{records}");
+}
+
 #[test]
 fn rules_that_changed_are_those_of_the_snapshot() {
+    rules_change(|_| {});
+}
+
+#[test]
+fn rules_that_changed_outlive_a_power_cut() {
+    rules_change(|side| {
+        if side.durable().exists() {
+            side.lose_memory();
+        } else {
+            side.survive("sync", "");
+        }
+    });
+}
+
+/// Runs one after the other, with rules that change, and something that happens in between.
+fn rules_change(happens: impl Fn(&Side)) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rules.sql");
     let rules = |limit: u32, also: &str| {
@@ -250,17 +288,23 @@ fn rules_that_changed_are_those_of_the_snapshot() {
     };
     rules(500, "");
     let side = with_snapshots(&format!("[[rules]]\nfile = \"{}\"\n", text(&file)));
+    happens(&side);
     // A rule before it: the other keeps its number, which only the snapshot tells.
     rules(900, "CREATE RULE first ON book.order WHEN qty > 5000 THEN big(symbol, qty);\n");
     assert_goes_on(&side, "other rules");
+    happens(&side);
     let (records, from) = goes_on(&side, "closed");
     assert!(from.is_some() && records == 0, "{records} records, from {from:?}");
+    happens(&side);
     rules(700, "");
     goes_on(&side, "other rules");
+    happens(&side);
     assert!(goes_on(&side, "closed").1.is_some());
-    let changes =
-        must(side.path(), &["journal", "inspect", "--entries", "99999", text(&side.journal())]);
+    let changes = must(
+        side.path(),
+        &["journal", "inspect", "--entries", "99999", text(&side.whole_journal())],
+    );
     assert_eq!(changes.matches("sys.rule_change").count(), 2);
-    let ended = run(side.path(), &["journal", "verify", text(&side.journal())]);
+    let ended = run(side.path(), &["journal", "verify", text(&side.whole_journal())]);
     assert!(ended.status.success(), "{ended:?}");
 }

@@ -48,18 +48,10 @@ pub(super) fn read(table: Option<Table<'_>>, name: &str) -> JournalSection {
             table.report(segment.span(), title, format!("found {} bytes", journal.segment_bytes));
         }
     }
-    let every = table.optional::<u64>("snapshot_every");
-    journal.snapshot_every = every.as_ref().map_or(0, |every| *every.get_ref());
+    journal.snapshot_every = table.or("snapshot_every", 0);
     let keep = journal.snapshots_max;
     journal.snapshots_max = bounded(&mut table, "snapshots_max", keep, 1..=64);
     read_durability(&mut table, &mut journal);
-    if let Some(every) = every
-        && journal.snapshot_every > 0
-        && journal.durability != Durability::Process
-    {
-        let title = "a journal with a copy on disk has no snapshots yet";
-        table.report(every.span(), title, "leave it out, or take `durability = \"process\"`");
-    }
     table.finish();
     journal
 }
