@@ -64,7 +64,12 @@ impl World<'_> {
         }
         let noted = self.noted("file")?;
         damage::tear_file(&self.actions_file(), &noted, &mut self.rng)?;
+        self.file_begins = self.file_begins.min(self.file_bytes());
         Ok(())
+    }
+
+    fn file_bytes(&self) -> u64 {
+        fs::metadata(self.actions_file()).map_or(0, |metadata| metadata.len())
     }
 
     /// Notes what the run says is durable.
@@ -88,6 +93,7 @@ impl World<'_> {
         self.disk.lose_power(&mut self.rng).context("the disk after a power cut")?;
         let file = self.actions_file();
         damage::cut_file(&file, self.faults.synced_bytes(&file), &mut self.rng)?;
+        self.file_begins = self.file_begins.min(self.file_bytes());
         let (mut gone, mut has_any) = (HashSet::new(), false);
         for (shard, (folders, before)) in folders.iter().zip(&before).enumerate() {
             let left = entries(folders);
@@ -104,7 +110,7 @@ impl World<'_> {
         }
         if !has_any {
             // The next run begins anew: nothing says that what the file has is not another's.
-            self.file_begins = fs::metadata(&file).map_or(0, |metadata| metadata.len());
+            self.file_begins = self.file_bytes();
         }
         if self.plan.disk.is_some_and(|disk| disk.sync) {
             let early = seen.iter().find(|&id| gone.contains(id));

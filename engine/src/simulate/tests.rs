@@ -44,6 +44,15 @@ fn a_shard_that_missed_a_change_gets_rules_with_the_numbers_of_that_change() {
     assert_eq!(without_a_disk(541).failure, None);
 }
 
+/// Durable copies: a file had actions twice when the journal had lost all of them; a segment behind
+/// one that was cut short had a mark among its entries, and a power cut took what was durable.
+#[test]
+fn worlds_that_found_faults_of_durable_copies_hold() {
+    for seed in [144, 158, 327, 420] {
+        assert_eq!(in_a_folder(seed, false).failure, None, "seed {seed}");
+    }
+}
+
 /// The second line's packet came before the first's, which held what the session begins with: the
 /// record of the session had that packet's number, and a start behind it took what came before it
 /// for delivered.
