@@ -7,6 +7,7 @@ mod crashes;
 mod disks;
 mod durable;
 mod endings;
+mod every_capture;
 mod journal_tools;
 mod lines;
 mod power_cuts;
