@@ -32,6 +32,8 @@ pub(super) enum Format {
     Csv,
     /// A JSON object a line, of all streams
     Jsonl,
+    /// A Parquet file, of one stream; in programs built with the feature `parquet`
+    Parquet,
 }
 
 /// Arguments of `corelane journal export`.
@@ -105,12 +107,28 @@ pub(super) fn export(
         Format::Jsonl => {
             Box::new(Jsonl { file: text(file()?), layouts: &layouts, line: Vec::new() })
         }
+        Format::Parquet => parquet(of_one()?, &file)?,
     };
     for dir in shard_dirs(&args.dir)? {
         export_shard(&dir, args, schema, target.as_mut())
             .with_context(|| format!("journal {}", dir.display()))?;
     }
     target.finish()
+}
+
+/// Opens the file that is asked for, if one is.
+type Opens<'a> = dyn Fn() -> anyhow::Result<Option<File>> + 'a;
+
+#[cfg(feature = "parquet")]
+fn parquet(columns: Columns, file: &Opens<'_>) -> anyhow::Result<Box<dyn Target>> {
+    let file = file()?.ok_or_else(|| Failure::config("a Parquet file needs a name: say --out"))?;
+    Ok(Box::new(super::parquet::Parquet::begin(file, columns)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: Columns, _: &Opens<'_>) -> anyhow::Result<Box<dyn Target>> {
+    let what = "this program writes no Parquet: build it with `--features parquet`";
+    Err(Failure::config(what).into())
 }
 
 fn export_shard(

@@ -21,7 +21,7 @@ use crate::egress::schema_of;
 use crate::rerun::decided;
 
 /// Decimals of a price.
-const PRICE_DECIMALS: u8 = PRICE_SCALE.ilog10() as u8;
+pub(super) const PRICE_DECIMALS: u8 = PRICE_SCALE.ilog10() as u8;
 
 /// The layouts that a journal's records can have.
 #[derive(Default)]

@@ -73,6 +73,8 @@ mod layouts;
 mod mark;
 mod mend;
 mod notes;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod prepare;
 mod progress;
 mod reader;
