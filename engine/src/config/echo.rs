@@ -11,6 +11,7 @@ use super::value::Keyword;
 use super::{
     Config, FeedKind, FeedSection, JournalSection, SinkSection, SinkTarget, Source, StrategySection,
 };
+use crate::journal::Retention;
 
 /// A TOML basic string.
 fn quoted(text: impl Display) -> String {
@@ -42,6 +43,7 @@ impl Display for Config {
         writeln!(f, "start = \"{}\"", self.journal.start.word())?;
         writeln!(f, "snapshot_every = {}", self.journal.snapshot_every)?;
         writeln!(f, "snapshots_max = {}", self.journal.snapshots_max)?;
+        write_retention(f, &self.journal)?;
         write_durability(f, &self.journal)?;
         self.feeds.iter().try_for_each(|feed| write_feed(f, feed))?;
         self.strategies.iter().try_for_each(|strategy| write_strategy(f, strategy))?;
@@ -59,6 +61,20 @@ impl Display for Config {
         }
         Ok(())
     }
+}
+
+fn write_retention(f: &mut fmt::Formatter<'_>, journal: &JournalSection) -> fmt::Result {
+    let Retention { bytes_max, age_max, segments_max, .. } = journal.retain;
+    if let Some(bytes) = bytes_max {
+        writeln!(f, "retain_bytes = {bytes}")?;
+    }
+    if let Some(age) = age_max {
+        writeln!(f, "retain_age = \"{}ns\"", age.as_nanos())?;
+    }
+    if let Some(segments) = segments_max {
+        writeln!(f, "retain_segments = {segments}")?;
+    }
+    Ok(())
 }
 
 fn write_durability(f: &mut fmt::Formatter<'_>, journal: &JournalSection) -> fmt::Result {

@@ -25,7 +25,7 @@ use corelane_strategies::action;
 use corelane_strategies::registry::{Params, Registry};
 use corelane_strategies::rules::{DeclaredStream, RuleSet};
 
-use crate::journal::Durability;
+use crate::journal::{Durability, Retention};
 use crate::reactor::{BackendKind, Waiting};
 
 pub use corelane_strategies::diagnostics::{TextError as ConfigError, nearest};
@@ -123,6 +123,8 @@ pub struct JournalSection {
     pub snapshot_every: u64,
     /// Snapshots of a shard that are kept.
     pub snapshots_max: usize,
+    /// Which full segments stay that no start needs any more; all if nothing is set.
+    pub retain: Retention,
     /// What it survives.
     pub durability: Durability,
     /// A folder on disk for the copy that survives a power cut; none if there is no such copy.

@@ -44,6 +44,7 @@ mod file;
 mod json;
 mod merge;
 mod outlet;
+mod positions;
 mod queue;
 pub mod receive;
 mod sink;
@@ -78,6 +79,7 @@ pub(crate) use wire::Wire;
 
 pub use drain::{Drain, run};
 pub use json::{ActionExtras, format_action_json, format_record_json, schema_of};
+pub use positions::SinkPositions;
 pub use sink::{ActionSink, Log, SinkStats, log_stderr};
 pub use spec::{
     Edges, EgressError, EgressSpec, Filter, Format, OpenedSink, Past, SinkConfig, SystemEdges,

@@ -230,7 +230,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(super) fn resolve(
+    pub(crate) fn resolve(
         config: &SinkConfig,
         strategies: &[String],
         declared: &[&'static Schema],

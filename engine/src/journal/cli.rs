@@ -196,6 +196,14 @@ impl Summary {
         };
     }
 
+    /// Which entries are not there any more.
+    fn behind(&self) -> String {
+        match self.first_seq {
+            Some(first) if first > 1 => format!(" (those up to {} were retired)", first - 1),
+            _ => String::new(),
+        }
+    }
+
     /// One line on how it ends.
     fn ending(&self) -> String {
         match (self.tail, self.torn_segment, self.torn_offset, self.torn_bytes) {
@@ -217,7 +225,7 @@ impl fmt::Display for Summary {
         if let (Some(first), Some(last)) = (self.first_seq, self.last_seq) {
             write!(f, ", {first} to {last}")?;
         }
-        writeln!(f)?;
+        writeln!(f, "{}", self.behind())?;
         if let (Some(first), Some(last)) = (self.ts_event_first, self.ts_event_last) {
             writeln!(f, "  event time {first} to {last} ns")?;
         }
@@ -270,8 +278,8 @@ pub fn verify(args: &VerifyArgs, out: &mut impl Write) -> anyhow::Result<()> {
         writeln!(out)?;
     } else {
         for summary in &summaries {
-            let entries = summary.entries;
-            writeln!(out, "{}: {entries} entries, {}", summary.folder, summary.ending())?;
+            let (entries, behind) = (summary.entries, summary.behind());
+            writeln!(out, "{}: {entries} entries{behind}, {}", summary.folder, summary.ending())?;
         }
     }
     failure.map_or(Ok(()), |error| Err(error.into()))

@@ -33,7 +33,8 @@ const LEVEL: i32 = 3;
 pub struct Retention {
     /// The most bytes of them; none for any.
     pub bytes_max: Option<u64>,
-    /// How old they may become; none for any.
+    /// How old they may become since they were last written, in memory since they were made; none
+    /// for any.
     pub age_max: Option<Duration>,
     /// How many there may be; none for any.
     pub segments_max: Option<u64>,
@@ -152,6 +153,19 @@ fn full_segments(dir: &Path) -> Result<Vec<Full>, JournalError> {
         full.push(Full { path: path.clone(), bytes: metadata.len(), changed, next_seq: *next_seq });
     }
     Ok(full)
+}
+
+/// The first entry of the oldest segment in a folder that was begun; none if there is no such one.
+///
+/// # Errors
+/// If one cannot be read.
+pub(crate) fn first_seq(dir: &Path) -> Result<Option<u64>, JournalError> {
+    for (_, path) in segments(dir)? {
+        if is_begun(&path)? {
+            return base_seq(&path).map(Some).map_err(JournalError::io("read", &path));
+        }
+    }
+    Ok(None)
 }
 
 fn base_seq(path: &Path) -> io::Result<u64> {

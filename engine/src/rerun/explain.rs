@@ -74,6 +74,8 @@ pub struct Explained {
     pub reads: Vec<String>,
     /// What it looked at besides the cause.
     pub looked_at: Vec<Rows>,
+    /// The journal's first entry: if it is not 1, those before were retired.
+    pub first_seq: u64,
     /// Deciding again over the journal comes to the same bytes.
     pub is_reproduced: bool,
 }
@@ -89,7 +91,10 @@ pub fn explain(
     registry: &Registry,
 ) -> anyhow::Result<Explained> {
     let dirs = shard_dirs(journal)?;
+    let mut retired = 0;
     for (shard, dir) in dirs.iter().enumerate() {
+        let first_seq = JournalReader::open(dir)?.next_seq();
+        retired = retired.max(first_seq - 1);
         let Some(found) = find(dir, id)? else { continue };
         let config = for_shards(config, dirs.len());
         let mut ran = config.clone();
@@ -98,10 +103,15 @@ pub fn explain(
             ran.rule_set.follow(&config.rule_set)?;
         }
         let mut decider = Decider::new(journal, &config, registry, shard, true)?;
-        return again(dir, &found, &ran, &mut decider)
-            .with_context(|| format!("journal {}", dir.display()));
+        let explained = again(dir, &found, &ran, &mut decider);
+        let explained = explained.with_context(|| format!("journal {}", dir.display()))?;
+        return Ok(Explained { first_seq, ..explained });
     }
-    Err(Failure::bad_data(format!("no action {id} in {}", journal.display())).into())
+    let retired = match retired {
+        0 => String::new(),
+        last => format!(", whose entries up to {last} were retired"),
+    };
+    Err(Failure::bad_data(format!("no action {id} in {}{retired}", journal.display())).into())
 }
 
 /// An action as the journal has it.
@@ -124,7 +134,7 @@ fn find(dir: &Path, id: &ActionId) -> anyhow::Result<Option<Found>> {
             }
             cause = Some(entry);
         } else if ActionId::of(entry.record()).as_ref() == Some(id) {
-            let cause = cause.context("the journal begins with an action")?;
+            let cause = cause.context("the record that led to it was retired")?;
             return Ok(Some(Found { action: entry, cause, rules, rule_changes }));
         }
     }
@@ -193,6 +203,7 @@ fn again(
         rule_changes: found.rule_changes,
         reads: reads.into_iter().map(str::to_owned).collect(),
         looked_at: looked_at(ran, rule, &looked, recent.make_contiguous()),
+        first_seq: 1,
         is_reproduced,
         action: serde_json::from_str(&decider.ran().json(action)).unwrap_or_default(),
     })
@@ -269,7 +280,18 @@ impl fmt::Display for Explained {
                 writeln!(f, "  {:>10}  {}", row.journal_seq, row.record)?;
             }
         }
-        let again = if self.is_reproduced { "the same bytes" } else { "ANOTHER RESULT" };
+        if self.first_seq > 1 {
+            let last = self.first_seq - 1;
+            writeln!(
+                f,
+                "entries up to {last} were retired: what the rule knew of them is not here"
+            )?;
+        }
+        let again = match (self.is_reproduced, self.first_seq) {
+            (true, _) => "the same bytes",
+            (false, 1) => "ANOTHER RESULT",
+            (false, _) => "another result, as its beginning is gone",
+        };
         writeln!(f, "decided again over the journal: {again}")
     }
 }

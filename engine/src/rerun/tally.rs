@@ -202,7 +202,7 @@ impl fmt::Display for Rerun {
             writeln!(f, "{} shard(s) end within an entry, which was left out", self.torn)?;
         }
         if self.incomplete {
-            writeln!(f, "the first segments are gone: state is not what it was then")?;
+            writeln!(f, "the first segments were retired: state is not what it was then")?;
         }
         writeln!(f, "{} records decided over", self.records)
     }

@@ -104,14 +104,21 @@ impl Outcome {
     pub(super) fn add_shadows(&mut self, shadows: Vec<ShadowCounters>, config: &Config) {
         for (number, counters) in shadows.into_iter().enumerate() {
             let ShadowCounters { seq, snapshot_seq, failure, .. } = counters;
-            let counters = Counts::from_iter([
+            let retention = [
+                ("segments_retired", counters.retired.retired),
+                ("bytes_retired", counters.retired.freed_bytes),
+                ("needed_from_entry", counters.needed_seq),
+            ];
+            let own = [
                 ("snapshots", counters.snapshots),
                 ("snapshot_entry", snapshot_seq),
                 ("snapshot_bytes", counters.snapshot_bytes),
                 ("snapshot_ns_max", counters.snapshot_ns_max),
                 ("followed_to_entry", seq),
                 ("entries_waiting_max", counters.behind_max),
-            ]);
+            ];
+            let retention = retention.into_iter().filter(|_| config.journal.retain.is_set());
+            let counters: Counts = own.into_iter().chain(retention).collect();
             let folders = ShardFolders::of(&config.journal, number);
             let dir = folders.snapshots().display().to_string();
             self.report.snapshots.push(SnapshotReport { dir, counters, failure });

@@ -27,7 +27,7 @@ use crate::config::{
     Config, FeedKind, FeedSection, Keyword, SinkFormat, SinkSection, SinkTarget, Source,
     StrategySection, TextSection, Topology,
 };
-use crate::egress::{EgressSpec, Format, SinkConfig, Target};
+use crate::egress::{EgressSpec, Filter, Format, SinkConfig, Target};
 use crate::journal::{DurableConfig, JournalConfig, shard_dir};
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
 use crate::recover::{SeenFeeds, ShardLeft};
@@ -193,6 +193,19 @@ fn parse_interface(name: &str) -> Interface {
 pub(super) fn sinks(config: &Config, blocking: bool) -> Vec<SinkConfig> {
     let sinks = config.sinks.iter().map(sink);
     sinks.filter(|sink| sink.target.blocks() == blocking).collect()
+}
+
+/// Every sink's name, and which actions it wants.
+///
+/// # Errors
+/// If one names a stream that no action has.
+pub(super) fn sink_filters(config: &Config) -> anyhow::Result<Vec<(String, Filter)>> {
+    let (deciders, declared) = (deciders(config), config.rule_set.declared());
+    let filters = config.sinks.iter().map(|section| {
+        let filter = Filter::resolve(&sink(section), &deciders, declared)?;
+        Ok((section.name.clone(), filter))
+    });
+    filters.collect()
 }
 
 fn sink(section: &SinkSection) -> SinkConfig {

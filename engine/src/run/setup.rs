@@ -228,6 +228,8 @@ impl Setup<'_> {
             progress,
             every: journal.snapshot_every,
             keep: journal.snapshots_max,
+            retain: journal.retain,
+            sinks: plan::sink_filters(self.config)?,
             cpu: self.config.engine.service_core,
         };
         self.shadows.push(Shadow::start(options, replica, snapshot)?);

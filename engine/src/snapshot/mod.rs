@@ -20,6 +20,7 @@
 
 mod format;
 mod replica;
+mod retire;
 mod shadow;
 #[cfg(test)]
 mod tests;

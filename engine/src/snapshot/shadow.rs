@@ -14,6 +14,9 @@
 //! when its entry is durable: after a power cut none is newer than what is left of the journal.
 //! The shadow does not wait for that, but goes on with the next entries meanwhile.
 //!
+//! With each snapshot that it has written it retires segments that nothing needs any more
+//! (`snapshot/retire.rs`).
+//!
 //! Invariant: the shard does not know of it. It shares no memory with it but the page cache, and
 //! the word that says how far the journal is durable.
 
@@ -26,8 +29,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use corelane_feeds::units::Nanos;
 
+use super::retire::Retiring;
 use super::{NEW, Replica, Snapshot, covered, list, publish};
-use crate::journal::{Followed, Follower, JournalError, Kind, Progress};
+use crate::egress::Filter;
+use crate::journal::{Followed, Follower, JournalError, Kind, Progress, Retained, Retention};
 use crate::recover::ShardFolders;
 use crate::sys::affinity;
 
@@ -52,6 +57,10 @@ pub struct ShadowOptions {
     pub every: u64,
     /// How many snapshots are kept.
     pub keep: usize,
+    /// Which segments are retired, once all snapshots kept have what is in them.
+    pub retain: Retention,
+    /// The sinks that must be rid of what is in them, by name, and what each wants.
+    pub sinks: Vec<(String, Filter)>,
     /// CPU to run on; none lets it run on any.
     pub cpu: Option<usize>,
 }
@@ -67,6 +76,10 @@ pub struct ShadowCounters {
     pub snapshot_bytes: u64,
     /// The longest that saving and writing one took, without waiting until it was durable.
     pub snapshot_ns_max: u64,
+    /// Segments retired, and bytes that were freed by that.
+    pub retired: Retained,
+    /// The first entry that something still needed when it last looked: a snapshot, or a sink.
+    pub needed_seq: u64,
     /// The last entry that it has decided over.
     pub seq: u64,
     /// The most entries that it found waiting, and had not seen before, when it looked.
@@ -112,6 +125,7 @@ impl Shadow {
             buffer: Vec::new(),
             since: 0,
             saved: None,
+            retiring: None,
             counters: ShadowCounters::default(),
             options,
         };
@@ -152,6 +166,8 @@ struct Work {
     since: u64,
     /// What the buffer holds, until it is written.
     saved: Option<Saved>,
+    /// None if nothing is to be retired.
+    retiring: Option<Retiring>,
     counters: ShadowCounters,
     options: ShadowOptions,
 }
@@ -186,6 +202,7 @@ impl Work {
         remove_new(self.options.folders.snapshots());
         self.publish_covered()?;
         let place = snapshot.as_ref().map(|snapshot| snapshot.header.place());
+        self.begin_retiring(place.map_or(0, |place| place.seq));
         if let Some(snapshot) = snapshot {
             self.replica.restore(&snapshot)?;
             if list(self.options.folders.snapshots())?.is_empty() {
@@ -229,6 +246,9 @@ impl Work {
                 self.write_if_durable()?;
             }
             self.since += u64::from(entry.kind == Kind::Input);
+            if let Some(retiring) = &mut self.retiring {
+                retiring.pass(&entry);
+            }
             self.replica.take(&entry)?;
         }
         Ok(true)
@@ -264,6 +284,7 @@ impl Work {
             remove_all(&folders.hot)?;
         }
         self.publish_covered()?;
+        self.retire()?;
         let ns = u64::try_from((took + begun.elapsed()).as_nanos()).unwrap_or(u64::MAX);
         let counters = &mut self.counters;
         counters.snapshots += 1;
@@ -285,6 +306,37 @@ impl Work {
             }
             thread::sleep(LOOK_LAST);
         }
+    }
+
+    /// Prepares for retiring segments, if that is asked for. Entries up to `seq` are not followed.
+    fn begin_retiring(&mut self, seq: u64) {
+        let ShadowOptions { folders, retain, sinks, .. } = &self.options;
+        if !retain.is_set() {
+            return;
+        }
+        match Retiring::begin(folders, *retain, sinks.clone(), seq, &self.shared.give_up) {
+            Ok(retiring) => self.retiring = Some(retiring),
+            // What lies before a snapshot is nothing that a run needs.
+            Err(error) => {
+                let dir = folders.hot.display();
+                eprintln!("corelane: no segment of {dir} is retired in this run: {error:#}");
+            }
+        }
+    }
+
+    fn retire(&mut self) -> anyhow::Result<()> {
+        let Some(retiring) = &mut self.retiring else { return Ok(()) };
+        let snapshots = list(self.options.folders.snapshots())?;
+        // With one alone, which may get damaged, there would be nothing else to begin from.
+        let covered = match snapshots.last() {
+            Some((seq, _)) if snapshots.len() >= self.options.keep.min(2) => *seq,
+            _ => 0,
+        };
+        let done = retiring.retire(&self.options.folders, covered)?;
+        self.counters.retired.retired += done.retired;
+        self.counters.retired.freed_bytes += done.freed_bytes;
+        self.counters.needed_seq = retiring.needed_seq();
+        Ok(())
     }
 
     fn publish_covered(&self) -> anyhow::Result<()> {

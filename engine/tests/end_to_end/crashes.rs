@@ -81,8 +81,13 @@ pub(crate) fn journal_entries(side: &Side) -> u64 {
 
 /// A receiver that has each action once, and where it listens.
 pub(crate) fn receiver(dir: &Path) -> (Process, String) {
+    receiver_at(dir, "127.0.0.1:0")
+}
+
+/// The same, listening at an address.
+pub(crate) fn receiver_at(dir: &Path, address: &str) -> (Process, String) {
     let out = dir.join("received.jsonl");
-    let args = ["actions", "receive", "--listen", "127.0.0.1:0", "--out", text(&out)];
+    let args = ["actions", "receive", "--listen", address, "--out", text(&out)];
     let process = Process::spawn(dir, corelane(args));
     let address = await_some("a receiver", || {
         let said = process.stdout();

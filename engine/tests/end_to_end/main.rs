@@ -14,6 +14,7 @@ mod power_cuts;
 mod recovery;
 mod refusals;
 mod rerun;
+mod retention;
 mod rules;
 mod same_decisions;
 mod sinks;

@@ -13,15 +13,15 @@ use super::soup::serve;
 use super::support::{Process, Side, await_some, feed, free_group, generate, must, text};
 
 /// What decides, what it is to come to, and what a run over a stream needs.
-struct Scene {
+pub(crate) struct Scene {
     dir: tempfile::TempDir,
     capture: PathBuf,
     rules: String,
-    reference: Side,
+    pub(crate) reference: Side,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let group = free_group();
         let capture = generate(dir.path(), "a.pcap", group, &[]);
@@ -35,8 +35,13 @@ impl Scene {
 
     /// A server of the stream, and a side that reads from it, small segments, `more` sinks.
     fn side(&self, journal: &str, more: &str) -> (Process, Side) {
+        self.side_at(PACE[1], journal, more)
+    }
+
+    /// The same with so many messages a second.
+    pub(crate) fn side_at(&self, rate: &str, journal: &str, more: &str) -> (Process, Side) {
         // For as long as it takes: on a slow machine all is sent before the engine dies.
-        let pace = [PACE[0], PACE[1], "--clients", "0"];
+        let pace = ["--rate", rate, "--clients", "0"];
         let (server, address) =
             serve(self.dir.path(), &self.capture, "127.0.0.1:0", &pace).unwrap();
         let feed = format!(
@@ -51,9 +56,15 @@ impl Scene {
 
     /// Starts a run, and ends it when all of the stream is in its journal.
     fn go_on_to_the_end(&self, side: &Side) {
+        self.go_on_until(side, || true);
+    }
+
+    /// The same, not before something else is so, too.
+    pub(crate) fn go_on_until(&self, side: &Side, is_so: impl Fn() -> bool) {
         let process = side.start(&[]);
         let all = last_entry(&self.reference.journal());
-        await_some("all", || (last_entry(&side.whole_journal()) >= all).then_some(()));
+        let is_all = || last_entry(&side.whole_journal()) >= all && is_so();
+        await_some("all", || is_all().then_some(()));
         process.signal(Signal::TERM);
         process.done();
     }
@@ -66,7 +77,7 @@ fn on_disk(side: &Side) -> Vec<u64> {
 }
 
 /// The last entry in the folder of a run; 0 if there is none.
-fn last_entry(run: &Path) -> u64 {
+pub(crate) fn last_entry(run: &Path) -> u64 {
     let Ok(reader) = JournalReader::open(&run.join("shard-000")) else { return 0 };
     reader.map_while(Result::ok).last().map_or(0, |entry| entry.seq)
 }

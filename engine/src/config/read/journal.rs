@@ -1,14 +1,17 @@
 //! From text to [`JournalSection`].
 //!
 //! Invariant: a journal that is to survive a power cut names a folder for that, and it is not the
-//! one in memory.
+//! one in memory. One whose segments are retired has snapshots.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
 
 use super::super::value::{Bytes, DurationNs, Table};
 use super::super::{JournalSection, Start};
 use super::bounded;
-use crate::journal::Durability;
+use crate::journal::{Durability, Retention};
 use crate::snapshot::SNAPSHOTS_MAX_DEFAULT;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -28,6 +31,7 @@ pub(super) fn read(table: Option<Table<'_>>, name: &str) -> JournalSection {
         dir: PathBuf::from("/dev/shm").join(format!("corelane-{name}")),
         segment_bytes: SEGMENT_BYTES,
         start: Start::Recover,
+        retain: Retention::default(),
         durability: Durability::Process,
         durable_dir: None,
         interval_ns: INTERVAL_NS,
@@ -51,9 +55,33 @@ pub(super) fn read(table: Option<Table<'_>>, name: &str) -> JournalSection {
     journal.snapshot_every = table.or("snapshot_every", 0);
     let keep = journal.snapshots_max;
     journal.snapshots_max = bounded(&mut table, "snapshots_max", keep, 1..=64);
+    read_retention(&mut table, &mut journal);
     read_durability(&mut table, &mut journal);
     table.finish();
     journal
+}
+
+fn read_retention(table: &mut Table<'_>, journal: &mut JournalSection) {
+    let bytes = table.optional::<Bytes>("retain_bytes");
+    let age = table.optional::<DurationNs>("retain_age");
+    let segments = table.optional::<u64>("retain_segments");
+    journal.retain = Retention {
+        bytes_max: bytes.as_ref().map(|bytes| bytes.get_ref().0),
+        age_max: age.as_ref().map(|age| Duration::from_nanos(age.get_ref().0)),
+        segments_max: segments.as_ref().map(|segments| *segments.get_ref()),
+        compress: false,
+    };
+    let spans = [
+        bytes.as_ref().map(Spanned::span),
+        age.as_ref().map(Spanned::span),
+        segments.as_ref().map(Spanned::span),
+    ];
+    if let Some(span) = spans.into_iter().flatten().next()
+        && journal.snapshot_every == 0
+    {
+        let title = "segments are retired only once snapshots have what is in them";
+        table.report(span, title, "set `snapshot_every`, too");
+    }
 }
 
 fn read_durability(table: &mut Table<'_>, journal: &mut JournalSection) {

@@ -46,7 +46,9 @@ const FEED: &str = "[[feed]]\nprotocol = \"itch50\"\nlines = [\"239.1.1.1:5000\"
 #[test]
 fn defaults_are_filled_in_and_the_echo_reads_back_the_same() {
     let text = format!(
-        "name = \"t\"\n[engine]\ntopology = \"pipelined\"\nshards = 2\n{FEED}\
+        "name = \"t\"\n[engine]\ntopology = \"pipelined\"\nshards = 2\n\
+         [journal]\nsnapshot_every = 9\nretain_bytes = \"1GiB\"\nretain_age = \"1h\"\n\
+         retain_segments = 7\n{FEED}\
          midnight = 2019-12-30T00:00:00-05:00\ntick = \"1.5s\"\n\
          [[strategy]]\ntype = \"quiet\"\nwindow = \"2s\"\n\
          [[sink]]\ntype = \"file\"\npath = \"a \\\"b\\\".jsonl\"\n"
@@ -59,7 +61,9 @@ fn defaults_are_filled_in_and_the_echo_reads_back_the_same() {
     let FeedKind::Venue { midnight, .. } = feed.kind else { panic!("a venue's feed") };
     assert_eq!(midnight.0, 1_577_682_000_000_000_000);
     assert_eq!(feed.tick_ns, 1_500_000_000);
+    assert!(config.journal.retain.is_set());
     let echo = config.to_string();
+    assert_eq!(parse(&echo).unwrap().journal.retain, config.journal.retain);
     assert_eq!(parse(&echo).unwrap().to_string(), echo);
 }
 
@@ -81,6 +85,9 @@ fn mistakes_point_at_the_text() {
         ("[journal]\ndir = \"/a\"\ndurable_dir = \"/a\"\n", "test.toml:3:15", "another folder"),
         ("[journal]\ngroup = \"1KiB\"\n", "test.toml:2:9", "from 64KiB to 64MiB"),
         ("[journal]\ninterval = \"1h\"\n", "test.toml:2:12", "from 1ns to 1min"),
+        ("[journal]\nretain_segments = 3\n", "test.toml:2:19", "set `snapshot_every`"),
+        ("[journal]\nretain_age = \"1h\"\n", "test.toml:2:14", "once snapshots have"),
+        ("[journal]\nretain_bytes = \"1\"\n", "test.toml:2:16", "a number of bytes"),
         ("[journal]\nhot_segments = 0\n", "test.toml:2:16", "must be from 1"),
         ("", "test.toml:1:1", "at least one [[feed]]"),
         ("feed = 3\n", "test.toml:1:8", "must be tables"),
