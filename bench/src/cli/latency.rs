@@ -16,6 +16,8 @@ use corelane_bench::results::{Measurement, Results};
 
 /// What a round costs besides its own time: starting and ending an engine.
 const START: Duration = Duration::from_millis(500);
+/// Of fewer pairs an interval of confidence is none.
+const ROUNDS_MIN: usize = 5;
 /// For how long the host is watched before and after.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -40,7 +42,7 @@ pub(crate) struct LatencyArgs {
     /// Rounds: in every second one the order is reversed
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// Instead, as many rounds, but two, as fit into so many seconds
+    /// Instead, as many rounds as fit into so many seconds, but at least five
     #[arg(long)]
     budget: Option<f64>,
     /// What messages go by
@@ -224,7 +226,7 @@ fn rounds(args: &LatencyArgs, comparisons: &[Comparison<'_>]) -> usize {
     let Some(budget) = args.budget else { return args.rounds.max(1) };
     let windows: usize = comparisons.iter().map(|comparison| comparison.variants.len()).sum();
     let window = args.seconds + args.warm_up + START.as_secs_f64();
-    ((budget / (windows as f64 * window).max(1e-3)) as usize).max(2)
+    ((budget / (windows as f64 * window).max(1e-3)) as usize).max(ROUNDS_MIN)
 }
 
 /// Measures in turns, there and back: A B C, C B A, ...

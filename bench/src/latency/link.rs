@@ -20,6 +20,8 @@ use super::PATIENCE;
 use super::path::{End, Path};
 use super::pings::{ANSWER_BYTES, Pings, SESSION, number_of};
 
+/// Buffer for answers that the generator has not taken yet.
+const ANSWERS_BYTES: usize = 8 << 20;
 /// Bytes of a login: a header of three, and the request.
 const LOGIN_BYTES: usize = 49;
 
@@ -72,7 +74,10 @@ impl Waiting {
             return Ok(Self::Tcp { feed: listen()?, answers: listen()? });
         }
         let socket = UdpSocket::bind((here, 0))?;
-        socket2::SockRef::from(&socket).set_multicast_if_v4(&here)?;
+        let options = socket2::SockRef::from(&socket);
+        options.set_multicast_if_v4(&here)?;
+        // After a stall answers come all at once. The kernel grants what it may.
+        options.set_recv_buffer_size(ANSWERS_BYTES)?;
         socket.set_nonblocking(true)?;
         Ok(Self::Udp(socket))
     }

@@ -1,21 +1,22 @@
 //! What lies between generator and engine: the loopback interface, or a veth pair between two
-//! network namespaces that is made here and removed when it is dropped.
+//! network namespaces that are made here.
 //!
 //! ```text
-//! namespace NAME-gen                    namespace NAME-eng
+//! namespace of the generator            namespace of the engine
 //!   corelane0 10.77.12.2 <────veth────> corelane0 10.77.12.1
 //! ```
 //!
-//! Invariant: the machine's own namespace is not touched, and nothing is left behind.
+//! Invariant: the machine's own namespace is not touched. The namespaces have no names, only this
+//! process holds them: however it ends, the kernel removes them and nothing is left behind.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The interface's name in both namespaces.
@@ -72,10 +73,10 @@ impl Path {
     /// # Errors
     /// If the kernel refuses.
     pub fn enter(&self, end: End) -> anyhow::Result<()> {
-        let Self::Veth(namespaces) = self else { return Ok(()) };
-        let namespace = &namespaces.of(end).file;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .context("entering a network namespace")
+        match self {
+            Self::Loopback => Ok(()),
+            Self::Veth(namespaces) => namespaces.of(end).enter(),
+        }
     }
 }
 
@@ -88,27 +89,23 @@ pub struct Namespaces {
 
 impl Namespaces {
     fn create() -> anyhow::Result<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corelane-bench-{}-{number}", std::process::id());
-        let engine = Namespace::create(format!("{name}-eng"))?;
-        let generator = Namespace::create(format!("{name}-gen"))?;
-        let (near, far) = (engine.name.as_str(), generator.name.as_str());
-        ip(&[
-            "-n", near, "link", "add", INTERFACE, "type", "veth", "peer", "name", INTERFACE,
-            "netns", far,
+        let namespaces = Self { engine: Namespace::create()?, generator: Namespace::create()? };
+        let far = namespaces.generator.path();
+        namespaces.engine.ip(&[
+            "link", "add", INTERFACE, "type", "veth", "peer", "name", INTERFACE, "netns", &far,
         ])?;
-        for (namespace, end) in [(near, End::Engine), (far, End::Generator)] {
-            let path_address = match end {
+        for end in [End::Engine, End::Generator] {
+            let address = match end {
                 End::Engine => "10.77.12.1/24",
                 End::Generator => "10.77.12.2/24",
             };
-            ip(&["-n", namespace, "addr", "add", path_address, "dev", INTERFACE])?;
-            ip(&["-n", namespace, "link", "set", "lo", "up"])?;
-            ip(&["-n", namespace, "link", "set", INTERFACE, "up"])?;
-            ip(&["-n", namespace, "route", "add", "224.0.0.0/4", "dev", INTERFACE])?;
+            let namespace = namespaces.of(end);
+            namespace.ip(&["addr", "add", address, "dev", INTERFACE])?;
+            namespace.ip(&["link", "set", "lo", "up"])?;
+            namespace.ip(&["link", "set", INTERFACE, "up"])?;
+            namespace.ip(&["route", "add", "224.0.0.0/4", "dev", INTERFACE])?;
         }
-        Ok(Self { engine, generator })
+        Ok(namespaces)
     }
 
     const fn of(&self, end: End) -> &Namespace {
@@ -119,31 +116,39 @@ impl Namespaces {
     }
 }
 
-/// A named network namespace; removed when it is dropped, and its interfaces with it.
+/// A network namespace that lives as long as its file is open, and its interfaces with it.
 #[derive(Debug)]
 struct Namespace {
-    name: String,
     file: File,
 }
 
 impl Namespace {
-    fn create(name: String) -> anyhow::Result<Self> {
+    /// Makes one under a name, opens it and takes the name away.
+    fn create() -> anyhow::Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corelane-bench-{}-{number}", std::process::id());
         ip(&["netns", "add", &name])?;
-        match File::open(format!("/run/netns/{name}")) {
-            Ok(file) => Ok(Self { name, file }),
-            Err(error) => {
-                let _ = ip(&["netns", "del", &name]);
-                Err(error).with_context(|| format!("/run/netns/{name}"))
-            }
-        }
+        let file = File::open(format!("/run/netns/{name}"));
+        ip(&["netns", "del", &name])?;
+        Ok(Self { file: file.with_context(|| format!("/run/netns/{name}"))? })
     }
-}
 
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        if let Err(error) = ip(&["netns", "del", &self.name]) {
-            eprintln!("corelane-bench: {error:#}");
-        }
+    /// Where others find it.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+    }
+
+    fn enter(&self) -> anyhow::Result<()> {
+        move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))
+            .context("entering a network namespace")
+    }
+
+    /// Runs `ip` within it, by a thread that enters it and ends.
+    fn ip(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let within = || self.enter().and_then(|()| ip(arguments));
+        let ran = std::thread::scope(|scope| scope.spawn(within).join());
+        ran.map_err(|_| anyhow!("the thread that ran `ip` panicked"))?
     }
 }
 
@@ -180,8 +185,6 @@ mod tests {
                 return;
             }
         };
-        let Path::Veth(namespaces) = &path else { panic!("a veth pair") };
-        let names = [namespaces.engine.name.clone(), namespaces.generator.name.clone()];
         let bound = |end| {
             let path = path.clone();
             let open = move || {
@@ -196,9 +199,18 @@ mod tests {
         let (bytes, from) = engine.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..bytes], from), (&b"ping"[..], generator.local_addr().unwrap()));
         assert!(UdpSocket::bind((path.address(End::Engine), 0)).is_err(), "not in our own");
-        drop((engine, generator, path));
-        for name in names {
-            assert!(!std::path::Path::new("/run/netns").join(name).exists());
+        // No name is left that would keep them alive after this process; another test's has one
+        // for a moment.
+        let prefix = format!("corelane-bench-{}-", std::process::id());
+        let is_named = || {
+            let names = std::fs::read_dir("/run/netns").unwrap().flatten();
+            let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.any(|name| name.starts_with(&prefix))
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_named() {
+            assert!(std::time::Instant::now() < deadline, "a name was left");
+            std::thread::yield_now();
         }
     }
 }
