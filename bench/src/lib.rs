@@ -14,6 +14,7 @@ pub mod journal;
 pub mod latency;
 pub mod many_rules;
 pub mod perf;
+pub mod recovery;
 pub mod report;
 pub mod results;
 pub mod scaling;

@@ -30,6 +30,8 @@ enum Command {
     Journal(cli::journal::JournalArgs),
     /// Decisions with a journal that survives a power cut, group commit, how fast it is verified
     Durable(cli::durable::DurableArgs),
+    /// Starts: a journal decided over again, a snapshot of many keys, and what writing one costs
+    Recovery(cli::recovery::RecoveryArgs),
     /// Instructions of small pieces of hot work against their baseline; see scripts/bench --check
     Gates(cli::gates::GatesArgs),
     /// Where the time of a message goes: decode, books, strategies, journal, and the whole replay
@@ -71,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Durable(args) => cli::durable::run(&args),
+        Command::Recovery(args) => cli::recovery::run(&args),
         Command::Gates(args) => cli::gates::run(&args),
         Command::Replay(args) => cli::replay::run(&args),
         Command::Rules(args) => cli::rules::run(&args),

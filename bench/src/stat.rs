@@ -68,6 +68,13 @@ pub fn in_turns_within(
 }
 
 impl Rounds {
+    /// Figures that were taken elsewhere: of every name, as many, round by round.
+    #[must_use]
+    pub fn new(figures: impl IntoIterator<Item = (String, Vec<f64>)>) -> Self {
+        let (names, figures) = figures.into_iter().unzip();
+        Self { names, figures }
+    }
+
     /// The variants' names, in order.
     #[must_use]
     pub fn names(&self) -> &[String] {

@@ -1,11 +1,11 @@
 //! `corelane-bench durable`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use corelane_bench::durable::{Mode, Written, decide, group_commit};
+use corelane_bench::durable::{Mode, PacketTimes, Written, decide, group_commit};
 use corelane_bench::session::Session;
-use corelane_bench::stat::{Variant, in_turns};
+use corelane_bench::stat::{Rounds, Variant, in_turns};
 
 /// Arguments of `corelane-bench durable`.
 #[derive(Args, Debug)]
@@ -30,18 +30,19 @@ pub(crate) struct DurableArgs {
     disk: PathBuf,
 }
 
-pub(crate) fn run(args: &DurableArgs) -> anyhow::Result<()> {
-    let dirs = (args.dir.as_path(), args.disk.as_path());
-    let session = Session::generate(args.messages)?;
+/// Every mode in turns, and what each costs beside no journal.
+fn decisions(args: &DurableArgs, session: &Session, dirs: (&Path, &Path)) -> anyhow::Result<()> {
+    let mut times = Mode::ALL.map(|_| Vec::new());
+    for _ in 0..args.rounds {
+        for (mode, times) in Mode::ALL.into_iter().zip(&mut times) {
+            times.push(decide(session, mode, args.pace_ns, dirs)?);
+        }
+    }
     for (name, is_p99) in [("p50", false), ("p99", true)] {
-        let variant = |mode: Mode| {
-            let session = &session;
-            Variant::new(mode.name(), move || {
-                let times = decide(session, mode, args.pace_ns, dirs)?;
-                Ok(if is_p99 { times.p99 } else { times.p50 })
-            })
-        };
-        let rounds = in_turns(args.rounds, Mode::ALL.map(variant).into())?;
+        let figure = |times: &PacketTimes| if is_p99 { times.p99 } else { times.p50 };
+        let of = |times: &Vec<PacketTimes>| times.iter().map(figure).collect();
+        let modes = Mode::ALL.iter().map(|mode| mode.name().to_owned());
+        let rounds = Rounds::new(modes.zip(times.iter().map(of)));
         for (i, mode) in rounds.names().iter().enumerate() {
             let (low, high) = rounds.ratio_range(i, 0);
             println!(
@@ -52,6 +53,13 @@ pub(crate) fn run(args: &DurableArgs) -> anyhow::Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+pub(crate) fn run(args: &DurableArgs) -> anyhow::Result<()> {
+    let dirs = (args.dir.as_path(), args.disk.as_path());
+    let session = Session::generate(args.messages)?;
+    decisions(args, &session, dirs)?;
     for _ in 0..args.rounds.min(3) {
         let rates = group_commit(1_000, 4_000_000, dirs)?;
         println!(

@@ -7,6 +7,7 @@ pub(crate) mod gates;
 pub(crate) mod journal;
 pub(crate) mod latency;
 pub(crate) mod machine;
+pub(crate) mod recovery;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod rules;

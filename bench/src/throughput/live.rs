@@ -156,6 +156,18 @@ impl Held {
 /// # Errors
 /// If a process cannot be started, fails, or says nothing that can be read.
 pub fn hold(plan: &Plan<'_>, capture: &Capture) -> anyhow::Result<Held> {
+    Ok(hold_then(plan, capture, |_| Ok(()))?.0)
+}
+
+/// The same, and then something with the configuration that ran, while its journal is there.
+///
+/// # Errors
+/// As [`hold`], and those of `then`.
+pub fn hold_then<T>(
+    plan: &Plan<'_>,
+    capture: &Capture,
+    then: impl FnOnce(&Path) -> anyhow::Result<T>,
+) -> anyhow::Result<(Held, T)> {
     let folder = tempfile::tempdir_in(plan.dir)?;
     let port = UdpSocket::bind((GROUP, 0))?.local_addr()?.port();
     let journals = folder.path().join("journal");
@@ -188,9 +200,10 @@ pub fn hold(plan: &Plan<'_>, capture: &Capture) -> anyhow::Result<Held> {
     }
     let published = publisher.finish().context("the publisher")?;
     let report = engine.finish().context("the engine")?;
+    let then = then(&config)?;
     journal::remove(&journals)?;
     let perf = perf.and_then(|perf| perf.join().ok()).unwrap_or_default();
-    Ok(Held { threads, perf, ..held(&published, &report)? })
+    Ok((Held { threads, perf, ..held(&published, &report)? }, then))
 }
 
 fn configuration(plan: &Plan<'_>, port: u16, journals: &Path) -> String {

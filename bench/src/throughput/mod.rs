@@ -8,11 +8,11 @@
 //! loss, and the publisher kept its schedule.
 
 mod live;
-mod process;
+pub(crate) mod process;
 mod replay;
 mod search;
 
-pub use live::{Capture, Held, Plan, hold};
+pub use live::{Capture, Held, Plan, hold, hold_then};
 pub use process::AS_CORELANE;
 pub use replay::{Replayed, Topology, replay};
 pub use search::{Search, highest};

@@ -15,11 +15,11 @@ pub const AS_CORELANE: &str = "CORELANE_BENCH_AS_CORELANE";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `corelane` process; killed if it is dropped before it ended.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts the binary as `corelane`; all its threads on `cpus` if there are any.
-    pub(super) fn start(
+    pub(crate) fn start(
         binary: &Path,
         cpu: Option<usize>,
         arguments: impl FnOnce(&mut Command) + Send,
@@ -39,11 +39,11 @@ impl Process {
         Ok(Self(child))
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    pub(super) fn await_file(&mut self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn await_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !path.exists() {
             ensure!(!self.has_ended()?, "it ended before it was ready");
@@ -53,12 +53,12 @@ impl Process {
         Ok(())
     }
 
-    pub(super) fn has_ended(&mut self) -> anyhow::Result<bool> {
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
         Ok(self.0.try_wait()?.is_some())
     }
 
     /// Waits for its end and reads the JSON that it printed.
-    pub(super) fn finish(&mut self) -> anyhow::Result<Value> {
+    pub(crate) fn finish(&mut self) -> anyhow::Result<Value> {
         let mut text = String::new();
         self.0.stdout.take().context("its output was taken")?.read_to_string(&mut text)?;
         let status = self.0.wait()?;
@@ -77,7 +77,7 @@ impl Drop for Process {
 }
 
 /// A number of a report.
-pub(super) fn number(of: &Value, pointer: &str) -> anyhow::Result<f64> {
+pub(crate) fn number(of: &Value, pointer: &str) -> anyhow::Result<f64> {
     let found = of.pointer(pointer).and_then(Value::as_f64);
     found.with_context(|| format!("{pointer} is in no report"))
 }
