@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use crate::throughput::process::{Process, number};
 
-/// How long an engine without input stays before it ends by itself.
-const IDLE_EXIT: &str = "200ms";
+/// How long an engine runs that is only to start.
+const DURATION: &str = "100ms";
 /// Events between two looks at the clock by which they are paced.
 const BURST: u64 = 200;
 
@@ -48,7 +48,7 @@ pub fn start(binary: &Path, config: &Path) -> anyhow::Result<Started> {
     let _ = std::fs::remove_file(&ready);
     let begun = Instant::now();
     let mut engine = Process::start(binary, None, |command| {
-        command.arg("run").arg(config).args(["--json", "--idle-exit", IDLE_EXIT]);
+        command.arg("run").arg(config).args(["--json", "--duration", DURATION]);
         command.arg("--ready-file").arg(&ready);
     })?;
     engine.await_file(&ready)?;
