@@ -103,8 +103,8 @@ impl Accounts {
                 "CREATE STREAM payments (account BIGINT NOT NULL, amount BIGINT NOT NULL)\n  \
                  WITH (key = 'account');\n\
                  CREATE ACTION fast (account BIGINT, total BIGINT);\n\
-                 CREATE RULE fast WITH (keys_max = {0}, rows_max = {0}) ON payments PARTITION BY account\n  \
-                 WHEN count(*) OVER w > 3 THEN fast(account, sum(amount) OVER w)\n  \
+                 CREATE RULE fast WITH (keys_max = {0}, rows_max = {0}) ON payments\n  \
+                 PARTITION BY account WHEN count(*) OVER w > 3 THEN fast(account, sum(amount) OVER w)\n  \
                  WINDOW w AS (ORDER BY ts RANGE INTERVAL '1' HOUR PRECEDING);\n",
                 self.accounts * 2
             ),

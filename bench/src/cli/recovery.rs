@@ -107,8 +107,8 @@ fn keys(args: &RecoveryArgs, binary: &Path) -> anyhow::Result<()> {
         median(starts.iter().map(figure).collect())
     };
     println!(
-        "start from the snapshot at entry {:.0}, {:.0} records behind it: {:.2} s of recovery, ready \
-         after {:.2} s (goal 2)",
+        "start from the snapshot at entry {:.0}, {:.0} records behind it: {:.2} s of recovery, \
+         ready after {:.2} s (goal 2)",
         of(|it| it.snapshot),
         of(|it| it.records),
         of(|it| it.recovered),

@@ -91,7 +91,9 @@ pub(super) fn put_end(dir: &Path, end: &End) -> Result<u32, JournalError> {
     let (words, sum) = end_words(crc, end.header.salt(crc), marker);
     let path = segment_path(dir, segment);
     let write = || -> io::Result<()> {
-        let bytes = fs::metadata(&path)?.len().min(end.header.bytes);
+        // A file that was cut short is as long as the marker makes it.
+        let written = end.at + words.as_bytes().len() as u64;
+        let bytes = fs::metadata(&path)?.len().max(written).min(end.header.bytes);
         let mut file = LocalDisk.open(&path)?;
         file.write_at(end.at, words.as_bytes())?;
         file.sync()?;

@@ -126,7 +126,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 }
 
 /// Lines of text, sent over a connection.
-fn sent(path: &PathBuf, feed: &str, text_of_rules: &str, backend: &str, least: usize) {
+fn sent(path: &Path, feed: &str, text_of_rules: &str, backend: &str, least: usize) {
     let dir = tempfile::tempdir().unwrap();
     let rules = rules(dir.path(), &[text_of_rules]);
     let replayed = Side::new("", feed, &rules);

@@ -1,8 +1,8 @@
 //! Corelane's pieces beside their peers: `corelane-peers decoders|captures|rings|runtimes|journal`,
 //! which `scripts/peers` builds and runs.
 //!
-//! Invariant: everyone gets the same bytes and must come to the same sum; who cannot run is left out
-//! and the table says why.
+//! Invariant: everyone gets the same bytes and must come to the same sum; who cannot run is left
+//! out and the table says why.
 
 mod captures;
 mod decoders;

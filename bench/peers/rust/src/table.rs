@@ -1,5 +1,5 @@
-//! Rounds in turns, and the table: each peer with the version that Cargo.lock says, and its ratio to
-//! the first row, taken within each round.
+//! Rounds in turns, and the table: each peer with the version that Cargo.lock says, and its ratio
+//! to the first row, taken within each round.
 //!
 //! Invariant: a peer that fails at first is left out of the rounds and named with its reason.
 
