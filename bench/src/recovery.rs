@@ -104,7 +104,8 @@ impl Accounts {
                  WITH (key = 'account');\n\
                  CREATE ACTION fast (account BIGINT, total BIGINT);\n\
                  CREATE RULE fast WITH (keys_max = {0}, rows_max = {0}) ON payments\n  \
-                 PARTITION BY account WHEN count(*) OVER w > 3 THEN fast(account, sum(amount) OVER w)\n  \
+                 PARTITION BY account WHEN count(*) OVER w > 3\n  \
+                 THEN fast(account, sum(amount) OVER w)\n  \
                  WINDOW w AS (ORDER BY ts RANGE INTERVAL '1' HOUR PRECEDING);\n",
                 self.accounts * 2
             ),

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
