@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::soup::serve;
 use super::support::{
-    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, must, run,
-    text,
+    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, must,
+    rules_section, run, soup_feed, text,
 };
 
 /// The flag of an action that was decided in shadow.
@@ -149,10 +149,7 @@ fn killed_and_resumed(
 ) -> Side {
     let dir = tempfile::tempdir().unwrap();
     let (server, address) = serve(dir.path(), capture, "127.0.0.1:0", &PACE).unwrap();
-    let feed = format!(
-        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-         username = \"user\"\n"
-    );
+    let feed = soup_feed(&address);
     let (_receiver, desk) = receiver(dir.path());
     let side = Side::new(engine, &feed, &(rules.to_owned() + &acknowledging_sink(&desk)));
     // So that some starts go on from snapshots, and some engines die while one is written.
@@ -175,9 +172,7 @@ fn kill_and_compare(engines: &[&str], salt: u64, mode: impl Fn(&mut Moments) -> 
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "a.pcap", group, &[]);
-    let rules = dir.path().join("rules.sql");
-    fs::write(&rules, RULES).unwrap();
-    let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
+    let rules = rules_section(dir.path(), RULES);
     for (n, engine) in engines.iter().enumerate() {
         let reference = Side::new(engine, &feed("itch50", &[group]), &rules);
         reference.replay(&capture, "max");

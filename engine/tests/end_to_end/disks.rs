@@ -5,19 +5,15 @@ use std::fs::{self, OpenOptions};
 
 use super::crashes::{RULES, journal_entries};
 use super::soup::serve;
-use super::support::{Ended, Process, Side, await_some, feed, free_group, generate, run, text};
+use super::support::{
+    Ended, Process, Side, await_some, feed, free_group, generate, rules_section, run, soup_feed,
+    text,
+};
 
 const IO: i32 = 74;
 const BAD_DATA: i32 = 65;
 /// Messages of a stream come at this rate: it leaves time to do something to the disk.
 const PACE: [&str; 2] = ["--rate", "25000"];
-
-fn soup_feed(address: &str) -> String {
-    format!(
-        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-         username = \"user\"\n"
-    )
-}
 
 /// Runs a shell script that may mount; `None` where that is not allowed.
 fn with_mounts(side: &Side, script: &str) -> Option<Ended> {
@@ -49,9 +45,7 @@ fn a_run_whose_disk_was_full_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "a.pcap", group, &[]);
-    let rules = dir.path().join("rules.sql");
-    fs::write(&rules, RULES).unwrap();
-    let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
+    let rules = rules_section(dir.path(), RULES);
     let reference = Side::new("", &feed("itch50", &[group]), &rules);
     reference.replay(&capture, "max");
     let (server, address) = serve(dir.path(), &capture, "127.0.0.1:0", &PACE).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::crashes::{FUSED, PACE, RULES};
 use super::soup::serve;
-use super::support::{Process, Side, feed, free_group, generate, text};
+use super::support::{Process, Side, feed, free_group, generate, rules_section, soup_feed};
 
 const IO: &str = "74";
 
@@ -47,19 +47,14 @@ fn a_full_disk_ends_the_run_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "a.pcap", group, &[]);
-    let rules = dir.path().join("rules.sql");
-    fs::write(&rules, RULES).unwrap();
-    let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
+    let rules = rules_section(dir.path(), RULES);
     let reference = Side::new(FUSED, &feed("itch50", &[group]), &rules);
     reference.replay(&capture, "max");
 
     // For as long as it takes: the first client may have been sent all when its disk is full.
     let pace = [PACE[0], PACE[1], "--clients", "0"];
     let (_server, address) = serve(dir.path(), &capture, "127.0.0.1:0", &pace).unwrap();
-    let source = format!(
-        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-         username = \"user\"\n"
-    );
+    let source = soup_feed(&address);
     let side = Side::new(FUSED, &source, &rules);
     side.survive("sync", "");
     if fill_a_disk(&side).is_none() {

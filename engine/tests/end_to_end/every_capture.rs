@@ -3,14 +3,14 @@
 //!
 //! The rules act often on whatever a protocol brings, so that there is something to compare.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Side, await_some, data, feed, free_group, live, must, text};
+use super::support::{Side, await_some, data, feed, free_group, live, must, rules_section, text};
 
 const ACTION: &str = "CREATE ACTION seen (what VARCHAR(8), symbol SYMBOL, n BIGINT, x PRICE);";
 const QUOTES: &str = "
@@ -48,13 +48,6 @@ const TRANSFERS: &str = "
       THEN many(targetNodeId, count(*) OVER (RANGE INTERVAL '9' SECOND PRECEDING),
                 sum(value) OVER (RANGE INTERVAL '9' SECOND PRECEDING));";
 
-/// A section that names a file of rules in a folder.
-fn rules(dir: &Path, rules: &[&str]) -> String {
-    let file = dir.join("rules.sql");
-    fs::write(&file, rules.concat()).unwrap();
-    format!("[[rules]]\nfile = \"{}\"\n", text(&file))
-}
-
 /// The live run decided what the replay did, and its journal decides that again.
 fn assert_same(name: &str, replayed: &Side, live: &Side, least: usize) {
     let expected = replayed.actions();
@@ -76,7 +69,8 @@ fn assert_same(name: &str, replayed: &Side, live: &Side, least: usize) {
 fn published(path: &Path, protocol: &str, text_of_rules: &[&str], backend: &str, least: usize) {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
-    let (feed, rules) = (feed(protocol, &[group]), rules(dir.path(), text_of_rules));
+    let (feed, rules) =
+        (feed(protocol, &[group]), rules_section(dir.path(), &text_of_rules.concat()));
     let replayed = Side::new("", &feed, &rules);
     replayed.replay(path, "max");
     let received = Side::new(&format!("backend = \"{backend}\""), &feed, &rules);
@@ -128,7 +122,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 /// Lines of text, sent over a connection.
 fn sent(path: &Path, feed: &str, text_of_rules: &str, backend: &str, least: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let rules = rules(dir.path(), &[text_of_rules]);
+    let rules = rules_section(dir.path(), text_of_rules);
     let replayed = Side::new("", feed, &rules);
     must(replayed.path(), &["replay", text(&replayed.config), "--input", text(path)]);
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

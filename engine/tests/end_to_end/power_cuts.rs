@@ -10,7 +10,9 @@ use rustix::process::Signal;
 
 use super::crashes::{FUSED, PACE, RULES, acknowledging_sink, kill_when, receiver, sorted};
 use super::soup::serve;
-use super::support::{Process, Side, await_some, feed, free_group, generate, must, text};
+use super::support::{
+    Process, Side, await_some, feed, free_group, generate, must, rules_section, soup_feed, text,
+};
 
 /// What decides, what it is to come to, and what a run over a stream needs.
 pub(crate) struct Scene {
@@ -25,9 +27,7 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let group = free_group();
         let capture = generate(dir.path(), "a.pcap", group, &[]);
-        let rules = dir.path().join("rules.sql");
-        fs::write(&rules, RULES).unwrap();
-        let rules = format!("[[rules]]\nfile = \"{}\"\n", text(&rules));
+        let rules = rules_section(dir.path(), RULES);
         let reference = Side::new(FUSED, &feed("itch50", &[group]), &rules);
         reference.replay(&capture, "max");
         Self { dir, capture, rules, reference }
@@ -44,10 +44,7 @@ impl Scene {
         let pace = ["--rate", rate, "--clients", "0"];
         let (server, address) =
             serve(self.dir.path(), &self.capture, "127.0.0.1:0", &pace).unwrap();
-        let feed = format!(
-            "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-             username = \"user\"\n"
-        );
+        let feed = soup_feed(&address);
         let side = Side::new(FUSED, &feed, &(self.rules.clone() + more)).with_journal(journal);
         let config = fs::read_to_string(&side.config).unwrap();
         fs::write(&side.config, config.replace("\"1MiB\"", "\"64KiB\"")).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Side, feed, free_group, generate, must, run, text};
+use super::support::{Side, feed, free_group, generate, must, rules_section, run, text};
 
 const RULES: &str = "
     CREATE STREAM payments (id BIGINT NOT NULL, account BIGINT, shop BIGINT, amount DECIMAL(18,2),
@@ -27,9 +27,7 @@ const FEED: &str = "[[feed]]\nname = \"f\"\nprotocol = \"json\"\nstream = \"paym
 /// A side that has decided over five hundred payments, a second apart.
 pub(crate) fn decided(engine: &str) -> Side {
     let dir = tempfile::tempdir().unwrap();
-    let rules = dir.path().join("rules.sql");
-    fs::write(&rules, RULES).unwrap();
-    let side = Side::new(engine, FEED, &format!("[[rules]]\nfile = \"{}\"\n", text(&rules)));
+    let side = Side::new(engine, FEED, &rules_section(dir.path(), RULES));
     let line = |id: u64| {
         let (account, shop) = (id / 4 % 7, id * 31 % 11);
         let amount = id * 37 % 101;

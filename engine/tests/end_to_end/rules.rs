@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use super::support::{
     Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, live, must,
-    run, text,
+    rules_section, run, text,
 };
 
 const RULES: &str = "
@@ -26,19 +25,12 @@ const RULES: &str = "
     QUALIFY ask - bid > 0.001 * bid AND count(*) OVER last_ten = 10;
 ";
 
-/// A configuration's section for a rule file that is written to `dir`.
-fn section(dir: &Path, rules: &str) -> String {
-    let file = dir.join("rules.sql");
-    fs::write(&file, rules).unwrap();
-    format!("[[rules]]\nfile = \"{}\"\n", text(&file))
-}
-
 #[test]
 fn rules_decide_the_same_everywhere() {
     let dir = tempfile::tempdir().unwrap();
     let group = free_group();
     let capture = generate(dir.path(), "rules.pcap", group, &[]);
-    let (feed, rules) = (feed("itch50", &[group]), section(dir.path(), RULES));
+    let (feed, rules) = (feed("itch50", &[group]), rules_section(dir.path(), RULES));
     let reference = Side::new("", &feed, &rules);
     reference.replay(&capture, "max");
     reference.assert_journal_closed();
@@ -70,7 +62,7 @@ fn a_rule_file_with_a_mistake_is_refused_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let feed = feed("itch50", &[free_group()]);
     let wrong = "CREATE RULE r ON itch.trade\n  WHEN qtty > 5 THEN alert(1);\n";
-    let side = Side::new("", &feed, &section(dir.path(), wrong));
+    let side = Side::new("", &feed, &rules_section(dir.path(), wrong));
     let ended = run(side.path(), &["check", text(&side.config)]);
     assert_eq!(ended.status.code(), Some(78), "{ended:?}");
     assert!(ended.stderr.contains("rules.sql:2:8"), "{}", ended.stderr);
@@ -86,7 +78,7 @@ fn a_rule_file_with_a_mistake_is_refused_where_it_is() {
 fn check_shows_what_rules_come_to() {
     let dir = tempfile::tempdir().unwrap();
     let feed = feed("itch50", &[free_group()]);
-    let side = Side::new("", &feed, &section(dir.path(), RULES));
+    let side = Side::new("", &feed, &rules_section(dir.path(), RULES));
     let plan = must(side.path(), &["check", "--plan", text(&side.config)]);
     for wanted in ["rule large_print on book.order", "1 key parts", "then action.print"] {
         assert!(plan.contains(wanted), "{plan}");
@@ -108,7 +100,7 @@ fn rules_change_while_records_go_on() {
     let group = free_group();
     let capture = generate(dir.path(), "reload.pcap", group, &[]);
     let side = Side::new("topology = \"pipelined\"", &feed("itch50", &[group]), &{
-        section(dir.path(), &rules("v1"))
+        rules_section(dir.path(), &rules("v1"))
     });
     side.replay(&capture, "max");
     let expected = side.actions();
@@ -167,7 +159,7 @@ fn a_table_changes_while_records_go_on() {
         CREATE RULE r ON itch.add_order
           WHEN 'ON' IN TABLE list AND count(*) OVER (ROWS UNBOUNDED PRECEDING) > 0
           THEN listed(symbol, count(*) OVER (ROWS UNBOUNDED PRECEDING));";
-    let side = Side::new("", &feed("itch50", &[group]), &section(dir.path(), rules));
+    let side = Side::new("", &feed("itch50", &[group]), &rules_section(dir.path(), rules));
     let run = side.start(&["--until-end"]);
     let to = group.to_string();
     let publish = ["publish", "--pcap", text(&capture), "--to", &to, "--end", "--rate", "4000"];

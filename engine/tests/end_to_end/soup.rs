@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::support::{
-    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, text,
+    Process, Side, assert_lossless, await_some, corelane, feed, free_group, generate, soup_feed,
+    text,
 };
 
 /// Serves a capture at `address` (port 0 for any); where it listens.
@@ -41,10 +42,7 @@ fn a_server_that_dies_and_returns_is_resumed() {
     for engine in ["backend = \"uring\"", "backend = \"socket\"", pipelined] {
         let (server, address) =
             serve(dir.path(), &capture, "127.0.0.1:0", &["--rate", "20000"]).unwrap();
-        let feed = format!(
-            "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-             username = \"user\"\n"
-        );
+        let feed = soup_feed(&address);
         let side = Side::new(engine, &feed, "");
         let run = match side.try_start(&["--until-end"]) {
             Ok(run) => run,
@@ -86,10 +84,7 @@ fn a_server_that_comes_late_is_waited_for() {
     let (server, address) =
         serve(dir.path(), &capture, "127.0.0.1:0", &["--rate", "20000"]).unwrap();
     drop(server);
-    let feed = format!(
-        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{address}\"\n\
-         username = \"user\"\n"
-    );
+    let feed = soup_feed(&address);
     let side = Side::new("", &feed, "");
     let run = side.start(&["--until-end"]);
     let (server, _) =

@@ -148,6 +148,21 @@ pub(crate) fn feed(protocol: &str, lines: &[SocketAddr]) -> String {
     )
 }
 
+/// One feed of a configuration from a SoupBinTCP server.
+pub(crate) fn soup_feed(server: &str) -> String {
+    format!(
+        "[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\nconnect = \"{server}\"\n\
+         username = \"user\"\n"
+    )
+}
+
+/// A configuration's section for a rule file that is written to `dir`.
+pub(crate) fn rules_section(dir: &Path, rules: &str) -> String {
+    let file = dir.join("rules.sql");
+    fs::write(&file, rules).unwrap();
+    format!("[[rules]]\nfile = \"{}\"\n", text(&file))
+}
+
 /// A folder with a configuration, and all that its run leaves there.
 pub(crate) struct Side {
     dir: TempDir,

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use super::support::{Process, Side, await_some, must, run, text};
+use super::support::{Process, Side, await_some, must, rules_section, run, text};
 
 const RULES: &str = "
     CREATE STREAM payments (
@@ -72,12 +72,6 @@ fn payments(count: u64) -> (String, String) {
     (format!("\n{json}"), csv)
 }
 
-fn rules(dir: &Path) -> String {
-    let file = dir.join("rules.sql");
-    fs::write(&file, RULES).unwrap();
-    format!("[[rules]]\nfile = \"{}\"\n", text(&file))
-}
-
 fn feed(format: &str, source: &str) -> String {
     format!("[[feed]]\nname = \"feed\"\nprotocol = \"{format}\"\nstream = \"payments\"\n{source}\n")
 }
@@ -97,7 +91,7 @@ impl Files {
         let (json, csv) = (dir.path().join("p.jsonl"), dir.path().join("p.csv"));
         fs::write(&json, &lines).unwrap();
         fs::write(&csv, separated).unwrap();
-        Self { rules: rules(dir.path()), dir, lines, json, csv }
+        Self { rules: rules_section(dir.path(), RULES), dir, lines, json, csv }
     }
 
     fn side(&self, engine: &str, format: &str, source: &str) -> Side {
