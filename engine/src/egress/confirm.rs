@@ -64,14 +64,8 @@ pub fn read_slots(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If the file cannot be read.
 pub fn began(path: &Path) -> io::Result<Option<u64>> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let slot = bytes.chunks_exact(SLOT_WORDS * 8).nth(SLOTS);
-    let slot = slot.and_then(|slot| <[u64; SLOT_WORDS]>::read_from_bytes(slot).ok());
-    Ok(slot.and_then(|slot| from_words(&slot)).map(|(_, began)| began.bytes))
+    let Some(slots) = whole_slots(path)? else { return Ok(None) };
+    Ok(slots.get(SLOTS).copied().flatten().map(|(_, began)| began.bytes))
 }
 
 /// What an earlier run noted. The outer `None` if it had no such sink.
@@ -79,22 +73,31 @@ pub fn began(path: &Path) -> io::Result<Option<u64>> {
 /// # Errors
 /// If the file cannot be read.
 pub fn read(path: &Path) -> io::Result<Option<Option<Confirmed>>> {
-    let bytes = match fs::read(path) {
+    let Some(slots) = whole_slots(path)? else { return Ok(None) };
+    let newest = slots.into_iter().take(SLOTS).flatten().max_by_key(|(count, _)| *count);
+    Ok(Some(newest.map(|(_, confirmed)| confirmed)))
+}
+
+/// What a slot says, if it is whole: its count, and the note.
+type Slot = Option<(u64, Confirmed)>;
+
+/// Every slot; `None` if there is no file.
+fn whole_slots(path: &Path) -> io::Result<Option<Vec<Slot>>> {
+    let bytes = match read_slots(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let slots = bytes.chunks_exact(SLOT_WORDS * 8).take(SLOTS);
-    let slots = slots.filter_map(|slot| <[u64; SLOT_WORDS]>::read_from_bytes(slot).ok());
-    let newest = slots.filter_map(|slot| from_words(&slot)).max_by_key(|(count, _)| *count);
-    Ok(Some(newest.map(|(_, confirmed)| confirmed)))
+    let slots = bytes.chunks_exact(SLOT_WORDS * 8);
+    let words = |slot| <[u64; SLOT_WORDS]>::read_from_bytes(slot).ok();
+    Ok(Some(slots.map(|slot| from_words(&words(slot)?)).collect()))
 }
 
 fn checksum(words: &[u64; SLOT_WORDS]) -> u64 {
     u64::from(crate::sys::crc::Crc32c::detect().words(0, &words[..SLOT_WORDS - 1]))
 }
 
-fn from_words(words: &[u64; SLOT_WORDS]) -> Option<(u64, Confirmed)> {
+fn from_words(words: &[u64; SLOT_WORDS]) -> Slot {
     let [count, seq, cause, feed, bytes, .., crc] = *words;
     if count == 0 || crc != checksum(words) {
         return None;

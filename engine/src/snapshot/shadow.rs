@@ -22,7 +22,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -95,7 +95,6 @@ struct Shared {
     stop: AtomicBool,
     /// Then do not wait for that any longer.
     give_up: AtomicBool,
-    covered: AtomicU64,
 }
 
 /// A shadow at work.
@@ -131,12 +130,6 @@ impl Shadow {
         };
         let thread = thread::Builder::new().name(name).spawn(move || work.run(snapshot));
         Ok(Self { shared, thread: thread.context("starting a shadow")? })
-    }
-
-    /// Entries up to this one are in every snapshot that is kept: a start needs them no more.
-    #[must_use]
-    pub fn covered(&self) -> u64 {
-        self.shared.covered.load(Ordering::Acquire)
     }
 
     /// The journal is closed: it goes to its end, writes a last snapshot and ends, within
@@ -200,7 +193,6 @@ impl Work {
         let ShardFolders { hot, durable } = self.options.folders.clone();
         // One that was being written when an earlier run died.
         remove_new(self.options.folders.snapshots());
-        self.publish_covered()?;
         let place = snapshot.as_ref().map(|snapshot| snapshot.header.place());
         self.begin_retiring(place.map_or(0, |place| place.seq));
         if let Some(snapshot) = snapshot {
@@ -283,15 +275,13 @@ impl Work {
             // Of a time before there was a copy on disk: a start takes the newest of both folders.
             remove_all(&folders.hot)?;
         }
-        self.publish_covered()?;
-        self.retire()?;
         let ns = u64::try_from((took + begun.elapsed()).as_nanos()).unwrap_or(u64::MAX);
         let counters = &mut self.counters;
         counters.snapshots += 1;
         counters.snapshot_seq = seq;
         counters.snapshot_bytes = self.buffer.len() as u64;
         counters.snapshot_ns_max = counters.snapshot_ns_max.max(ns);
-        Ok(())
+        self.retire()
     }
 
     /// The journal is closed: writes its last state.
@@ -326,21 +316,14 @@ impl Work {
 
     fn retire(&mut self) -> anyhow::Result<()> {
         let Some(retiring) = &mut self.retiring else { return Ok(()) };
-        let snapshots = list(self.options.folders.snapshots())?;
+        let dir = self.options.folders.snapshots();
         // With one alone, which may get damaged, there would be nothing else to begin from.
-        let covered = match snapshots.last() {
-            Some((seq, _)) if snapshots.len() >= self.options.keep.min(2) => *seq,
-            _ => 0,
-        };
+        let are_enough = list(dir)?.len() >= self.options.keep.min(2);
+        let covered = if are_enough { covered(dir)? } else { 0 };
         let done = retiring.retire(&self.options.folders, covered)?;
         self.counters.retired.retired += done.retired;
         self.counters.retired.freed_bytes += done.freed_bytes;
         self.counters.needed_seq = retiring.needed_seq();
-        Ok(())
-    }
-
-    fn publish_covered(&self) -> anyhow::Result<()> {
-        self.shared.covered.store(covered(self.options.folders.snapshots())?, Ordering::Release);
         Ok(())
     }
 }
