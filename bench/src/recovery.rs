@@ -10,7 +10,7 @@
 //! the way to a journal, or there is no figure.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -100,13 +100,13 @@ impl Accounts {
         std::fs::write(
             &rules,
             format!(
-                "CREATE STREAM payments (account BIGINT NOT NULL, amount BIGINT NOT NULL)\n  \
-                 WITH (key = 'account');\n\
+                "CREATE STREAM payments (account BIGINT NOT NULL, amount BIGINT NOT NULL,\n  \
+                 ts TIMESTAMP(9) NOT NULL) WITH (key = 'account', time = 'ts');\n\
                  CREATE ACTION fast (account BIGINT, total BIGINT);\n\
                  CREATE RULE fast WITH (keys_max = {0}, rows_max = {0}) ON payments\n  \
-                 PARTITION BY account WHEN count(*) OVER w > 3\n  \
-                 THEN fast(account, sum(amount) OVER w)\n  \
-                 WINDOW w AS (ORDER BY ts RANGE INTERVAL '1' HOUR PRECEDING);\n",
+                 PARTITION BY account\n  \
+                 WHEN count(*) OVER (RANGE INTERVAL '1' HOUR PRECEDING) > 3\n  \
+                 THEN fast(account, sum(amount) OVER (RANGE INTERVAL '1' HOUR PRECEDING));\n",
                 self.accounts * 2
             ),
         )?;
@@ -133,7 +133,7 @@ impl Accounts {
         let mut engine = Process::start(binary, None, |command| {
             command.arg("run").arg(&config).args(["--json", "--idle-exit", "2s"]);
         })?;
-        let (stream, _) = listener.accept().context("the engine did not connect")?;
+        let stream = accept(&listener, &mut engine)?;
         self.send(stream)?;
         drop(listener);
         let report = engine.finish()?;
@@ -170,6 +170,23 @@ impl Accounts {
         let mut rest = String::new();
         let _ = BufReader::new(stream).read_line(&mut rest);
         Ok(())
+    }
+}
+
+/// The connection of an engine, unless it ends first.
+fn accept(listener: &TcpListener, engine: &mut Process) -> anyhow::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error).context("the engine did not connect"),
+        }
+        ensure!(!engine.has_ended()?, "the engine ended before it connected");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -565,8 +565,11 @@ fn read_words(path: &Path, segment: u64, words: &mut Vec<u64>) -> Result<usize, 
         return Err(damaged(segment, 0, Damage::Header));
     }
     let length = length as usize;
-    words.clear();
+    // What an earlier segment left there is read over, but for what fills up the last word.
     words.resize(length.div_ceil(WORD_BYTES), 0);
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
     file.read_exact(&mut words.as_mut_bytes()[..length]).map_err(&read)?;
     Ok(length)
 }
