@@ -21,18 +21,22 @@ pub struct ExplainArgs {
     /// The configuration, if the journal has none
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A file of actions with stamps, which say when it was sent; any that the run wrote by default
+    #[arg(long, value_name = "FILE")]
+    actions: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the action, its cause, what the rule looked at and its text.
+/// Prints the action, its cause, what the rule looked at and its text, and how long it took.
 ///
 /// # Errors
-/// If the journal has no such action, or cannot be read.
+/// If the journal has no such action, or a file cannot be read.
 pub fn run(args: &ExplainArgs, registry: &Registry, out: &mut impl Write) -> anyhow::Result<()> {
     let config = decided_then(&args.journal, args.config.as_deref(), registry)?;
-    let explained = explain(&args.journal, &args.id, &config, registry)?;
+    let actions = args.actions.as_deref();
+    let explained = explain(&args.journal, actions, &args.id, &config, registry)?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &explained)?;
         writeln!(out)?;

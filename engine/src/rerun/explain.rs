@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use corelane_feeds::record::{FLAG_SHADOW, Record, RecordBuf};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use zerocopy::IntoBytes;
 
+use super::stages::{Stages, stamped_files};
 use super::{Decider, change_of, decided, for_shards};
 use crate::cli::exit::Failure;
 use crate::config::Config;
@@ -24,8 +26,6 @@ use crate::journal::{Entry, JournalReader, Kind, shard_dirs};
 const ROWS_SHOWN: usize = 100;
 /// Records of the same instrument that are shown where a rule looks at what is made of them.
 const RECENT: usize = 20;
-/// Times of venues that count from midnight cannot be held against ours.
-const DAY_NS: u64 = 86_400_000_000_000;
 
 /// A record with its place in the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -62,8 +62,8 @@ pub struct Explained {
     pub journal_seq: u64,
     /// The record that caused it.
     pub cause: Row,
-    /// From the cause's event time to its receipt, nanoseconds, if both are known.
-    pub event_to_receipt_ns: Option<u64>,
+    /// How long it took.
+    pub stages: Stages,
     /// The strategy or rule.
     pub rule: String,
     /// The rule's statement, or the settings of a strategy.
@@ -80,12 +80,14 @@ pub struct Explained {
     pub is_reproduced: bool,
 }
 
-/// Explains an action from the journal of its run.
+/// Explains an action from the journal of its run; when it was sent is told by a file of actions
+/// with stamps, by default any that the run wrote.
 ///
 /// # Errors
-/// If no such action is in it, or it cannot be read.
+/// If no such action is in it, or a file cannot be read.
 pub fn explain(
     journal: &Path,
+    actions: Option<&Path>,
     id: &ActionId,
     config: &Config,
     registry: &Registry,
@@ -104,8 +106,12 @@ pub fn explain(
         }
         let mut decider = Decider::new(journal, &config, registry, shard, true)?;
         let explained = again(dir, &found, &ran, &mut decider);
-        let explained = explained.with_context(|| format!("journal {}", dir.display()))?;
-        return Ok(Explained { first_seq, ..explained });
+        let explained = explained.with_context(|| format!("journal {}", dir.display()));
+        let (explained, again) = explained?;
+        let given = actions.map(|path| vec![path.to_owned()]);
+        let files = given.unwrap_or_else(|| stamped_files(&config.sinks));
+        let stages = Stages::of(id, &found.cause.record().header, again, &files)?;
+        return Ok(Explained { first_seq, stages, ..explained });
     }
     let retired = match retired {
         0 => String::new(),
@@ -141,13 +147,14 @@ fn find(dir: &Path, id: &ActionId) -> anyhow::Result<Option<Found>> {
     Ok(None)
 }
 
-/// Decides again up to the cause, and gathers what it was decided from.
+/// Decides again up to the cause, and gathers what it was decided from; and how long the cause
+/// took.
 fn again(
     dir: &Path,
     found: &Found,
     ran: &Config,
     decider: &mut Decider,
-) -> anyhow::Result<Explained> {
+) -> anyhow::Result<(Explained, Duration)> {
     let (action, cause) = (found.action.record(), found.cause.record());
     let number = usize::from(ActionId::of(action).map_or(0, |id| id.rule));
     // Rules come behind strategies; both count from 1.
@@ -157,7 +164,7 @@ fn again(
     let own = |record: &Record| (record.header.feed, record.header.instrument);
     let mut looked: Vec<(u64, RecordBuf)> = Vec::new();
     let mut recent: VecDeque<(u64, RecordBuf)> = VecDeque::new();
-    let mut is_reproduced = false;
+    let (mut is_reproduced, mut took) = (false, Duration::ZERO);
     for entry in JournalReader::open(dir)? {
         let entry = entry?;
         if entry.kind == Kind::Action {
@@ -174,8 +181,10 @@ fn again(
         if is_cause || ran.rule_set.concerns(rule, cause, record) {
             looked.push((entry.seq, record.to_buf()));
         }
+        let begun = Instant::now();
         let actions = decider.take(record)?;
         if is_cause {
+            took = begun.elapsed();
             let mut actions = actions.iter().filter_map(RecordBuf::record);
             is_reproduced = actions.any(|again| again.as_bytes() == action.as_bytes());
             break;
@@ -190,13 +199,11 @@ fn again(
         (None, None) => String::new(),
     };
     let reads = facts.map(|facts| facts.reads).unwrap_or_default();
-    let header = &cause.header;
-    let waited = header.ts_recv.0.checked_sub(header.ts_event.0);
-    Ok(Explained {
+    let explained = Explained {
         is_shadow: action.header.flags & FLAG_SHADOW != 0,
         shard: dir_number(dir),
         journal_seq: found.action.seq,
-        event_to_receipt_ns: waited.filter(|ns| *ns < DAY_NS),
+        stages: Stages::default(),
         cause: row(ran, found.cause.seq, cause),
         rule: decider.ran().name(action).to_owned(),
         text,
@@ -206,7 +213,8 @@ fn again(
         first_seq: 1,
         is_reproduced,
         action: serde_json::from_str(&decider.ran().json(action)).unwrap_or_default(),
-    })
+    };
+    Ok((explained, took))
 }
 
 fn dir_number(dir: &Path) -> usize {
@@ -261,9 +269,7 @@ impl fmt::Display for Explained {
         writeln!(f, "action{taken}\n  {}", self.action)?;
         writeln!(f, "  entry {} of shard {}", self.journal_seq, self.shard)?;
         writeln!(f, "cause, entry {}\n  {}", self.cause.journal_seq, self.cause.record)?;
-        if let Some(ns) = self.event_to_receipt_ns {
-            writeln!(f, "  received {:.3} us after its event time", ns as f64 / 1e3)?;
-        }
+        write!(f, "{}", self.stages)?;
         writeln!(f, "decided by {}", self.rule)?;
         if self.rule_changes > 0 {
             writeln!(f, "  after {} changes of rules", self.rule_changes)?;

@@ -10,9 +10,11 @@
 
 pub mod decided;
 mod explain;
+mod stages;
 mod tally;
 
 pub use explain::{Explained, explain};
+pub use stages::Stages;
 pub use tally::{Change, Difference, Rerun, RuleCounts};
 
 use std::path::{Path, PathBuf};

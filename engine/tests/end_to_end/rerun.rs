@@ -122,6 +122,12 @@ fn an_action_is_explained_by_the_rows_of_its_window() {
     let journal = side.journal();
     let told = must(side.path(), &["explain", id, "--journal", text(&journal)]);
     assert!(told.contains("decided again over the journal: the same bytes"), "{told}");
+    assert!(told.contains("decided on again in "), "{told}");
+    let stamped = side.path().join("stamped.jsonl");
+    let stamps = format!("{{\"id\":\"{id}\",\"ts_recv\":1000,\"ts_sent\":3500}}\n");
+    fs::write(&stamped, stamps).unwrap();
+    let why = json(&side, &["explain", id, "--actions", text(&stamped)]);
+    assert_eq!(why["stages"]["receipt_to_sent_ns"], 2_500);
     let unknown = ["explain", "9-00000000-1-1-0", "--journal", text(&journal)];
     let ended = run(side.path(), &unknown);
     assert_eq!(ended.status.code(), Some(65), "{ended:?}");
