@@ -91,7 +91,7 @@ pub use follow::{Followed, Follower};
 pub use format::Kind;
 pub use layouts::{Cell, Columns, Layouts};
 pub use progress::{DurableCounters, Position, Progress};
-pub use reader::{Behind, End, Entry, EntryRef, JournalReader, Place, Tail};
+pub use reader::{Batch, Behind, End, Entry, EntryRef, JournalReader, Place, Tail};
 pub(crate) use retain::first_seq;
 pub use retain::{Retained, Retention, retain};
 pub use writer::{JournalCounters, JournalWriter};

@@ -122,6 +122,39 @@ impl std::fmt::Debug for Entry {
     }
 }
 
+/// Entries read at once, copied from where they lay.
+#[derive(Default)]
+pub struct Batch {
+    places: Vec<(Place, Kind)>,
+    records: Vec<RecordBuf>,
+}
+
+impl Batch {
+    /// Reads the next entries, so many at most; false if there are no more.
+    ///
+    /// # Errors
+    /// As [`JournalReader::read`], if that comes before the batch is full.
+    pub fn read(&mut self, reader: &mut JournalReader, max: usize) -> Result<bool, JournalError> {
+        self.places.clear();
+        self.records.resize_with(max, RecordBuf::default);
+        for buf in &mut self.records {
+            let Some(entry) = reader.read()? else { break };
+            buf.set(entry.record);
+            self.places.push((entry.place(), entry.kind));
+        }
+        Ok(!self.places.is_empty())
+    }
+
+    /// The entries, in order.
+    pub fn entries(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        self.places.iter().zip(&self.records).filter_map(|((place, kind), buf)| {
+            let Place { journal_id, segment, offset, seq, crc } = *place;
+            let (kind, record) = (*kind, buf.record()?);
+            Some(EntryRef { journal_id, seq, kind, segment, offset, crc, record })
+        })
+    }
+}
+
 /// How a journal ends.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Tail {

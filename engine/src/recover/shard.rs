@@ -9,8 +9,11 @@ use corelane_strategies::chain::Chain;
 use super::unconfirmed::{Notes, Unconfirmed};
 use super::{FeedLeft, ShardFolders};
 use crate::config::Config;
-use crate::journal::{End, EntryRef, JournalReader, Kind};
+use crate::journal::{Batch, End, EntryRef, JournalReader, Kind};
 use crate::snapshot::{Replica, Snapshot};
+
+/// Entries read at once: the memory that the last need is on its way while the first are decided on.
+const AHEAD: usize = 16;
 
 /// A shard as it was after the last entry of its journal.
 pub struct ShardLeft {
@@ -53,12 +56,16 @@ pub(super) fn recover(
         notes.begin_behind(snapshot.header.place(), replica.last_action());
     }
     let begun = (replica.records, replica.actions);
+    let mut batch = Batch::default();
     while let Some(entries) = &mut entries
-        && let Some(entry) = entries.read()?
+        && batch.read(entries, AHEAD)?
     {
-        replica.take(&entry)?;
-        if entry.kind == Kind::Action {
-            notes.pass(entry.record);
+        replica.prefetch(&batch);
+        for entry in batch.entries() {
+            replica.take(&entry)?;
+            if entry.kind == Kind::Action {
+                notes.pass(entry.record);
+            }
         }
     }
     if snapshot.is_some() && !notes.are_met() {

@@ -24,7 +24,7 @@ use super::format::{SnapshotHeader, VERSION, Writer};
 use super::{Section, Snapshot, Unfit};
 use crate::cli::exit::Failure;
 use crate::config::Config;
-use crate::journal::{EntryRef, Kind, Place};
+use crate::journal::{Batch, EntryRef, Kind, Place};
 use crate::recover::FeedLeft;
 use crate::rerun::{Decider, decided};
 use crate::run::plan;
@@ -148,6 +148,16 @@ impl Replica {
         let place = snapshot.header.place();
         (self.last, self.cause) = (Some(place), place.seq);
         Ok(())
+    }
+
+    /// Asks for the memory that the next entries will need, as a live shard does.
+    pub fn prefetch(&self, batch: &Batch) {
+        let chain = self.decider.chain();
+        let inputs = || batch.entries().filter(|entry| entry.kind == Kind::Input);
+        inputs().for_each(|entry| chain.prefetch(entry.record, MEMORY));
+        if chain.looks_further() {
+            inputs().for_each(|entry| chain.prefetch_further(entry.record, MEMORY));
+        }
     }
 
     /// Takes the next entry of the journal.
