@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use corelane::sys::affinity;
 use serde_json::Value;
 
 use crate::throughput::process::{Process, number};
@@ -23,7 +24,7 @@ use crate::throughput::process::{Process, number};
 /// How long an engine runs that is only to start.
 const DURATION: &str = "100ms";
 /// Events between two looks at the clock by which they are paced.
-const BURST: u64 = 200;
+const BURST: u64 = 20;
 
 /// What a start came to.
 #[derive(Copy, Clone, PartialEq, Debug)]
@@ -68,6 +69,8 @@ pub struct Accounts {
     accounts: u64,
     events: u64,
     rate: f64,
+    /// The CPU of the hot thread, and that of the sender and of everything else.
+    cpus: (usize, usize),
 }
 
 /// What a run over accounts came to.
@@ -90,8 +93,14 @@ impl Accounts {
     ///
     /// # Errors
     /// If there is no such folder.
-    pub fn new(accounts: u64, events: u64, rate: f64, dir: &Path) -> anyhow::Result<Self> {
-        Ok(Self { folder: tempfile::tempdir_in(dir)?, accounts, events, rate })
+    pub fn new(
+        accounts: u64,
+        events: u64,
+        rate: f64,
+        cpus: (usize, usize),
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        Ok(Self { folder: tempfile::tempdir_in(dir)?, accounts, events, rate, cpus })
     }
 
     fn configuration(&self, name: &str, every: u64, server: &str) -> anyhow::Result<PathBuf> {
@@ -112,9 +121,11 @@ impl Accounts {
         )?;
         let path = dir.join(format!("{name}.toml"));
         let text = format!(
-            "[journal]\ndir = \"{}\"\nsnapshot_every = {every}\n\
+            "[engine]\nreactor_cores = [{}]\n\
+             [journal]\ndir = \"{}\"\nsnapshot_every = {every}\n\
              [[feed]]\nname = \"payments\"\nprotocol = \"csv\"\nstream = \"payments\"\n\
              connect = \"{server}\"\nheader = true\n[[rules]]\nfile = \"{}\"\n",
+            self.cpus.0,
             dir.join(name).display(),
             rules.display()
         );
@@ -134,7 +145,10 @@ impl Accounts {
             command.arg("run").arg(&config).args(["--json", "--idle-exit", "2s"]);
         })?;
         let stream = accept(&listener, &mut engine)?;
-        self.send(stream)?;
+        let send =
+            || affinity::pin(self.cpus.1).map_err(Into::into).and_then(|()| self.send(stream));
+        let sent = std::thread::scope(|scope| scope.spawn(send).join());
+        sent.map_err(|_| anyhow::anyhow!("the sender panicked"))??;
         drop(listener);
         let report = engine.finish()?;
         let taken = number(&report, "/totals/messages")?;

@@ -36,8 +36,9 @@ pub(crate) fn run(args: &RecoveryArgs) -> anyhow::Result<()> {
     let cpus = affinity::allowed()?;
     ensure!(cpus.len() > 1, "one CPU for each process is needed");
     let binary = std::env::current_exe()?;
-    books(args, &binary, (cpus[0], cpus[cpus.len() - 1]))?;
-    keys(args, &binary)
+    let cpus = (cpus[0], cpus[cpus.len() - 1]);
+    books(args, &binary, cpus)?;
+    keys(args, &binary, cpus)
 }
 
 /// The highest live rate, and the same session decided over again at a start.
@@ -79,9 +80,9 @@ fn books(args: &RecoveryArgs, binary: &Path, cpus: (usize, usize)) -> anyhow::Re
 }
 
 /// Snapshots of many keys: what they cost while they are written, and a start from one.
-fn keys(args: &RecoveryArgs, binary: &Path) -> anyhow::Result<()> {
+fn keys(args: &RecoveryArgs, binary: &Path, cpus: (usize, usize)) -> anyhow::Result<()> {
     let events = args.keys + args.keys / 2;
-    let accounts = Accounts::new(args.keys, events, args.rate, &args.dir)?;
+    let accounts = Accounts::new(args.keys, events, args.rate, cpus, &args.dir)?;
     let (_, without) = accounts.run(binary, "without", 0)?;
     let (config, with) = accounts.run(binary, "with", args.keys / 4)?;
     println!("a packet of lines on the hot thread, {} keys with windows:", args.keys);
