@@ -12,15 +12,16 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use corelane_feeds::record::{Record, StreamId};
+use corelane_feeds::record::Record;
 use corelane_strategies::registry::Registry;
 use serde::Serialize;
 
+use super::counted::{Counted, threads};
 use super::export::{ExportArgs, export};
 use super::repair::{RepairArgs, repair};
 use super::{
-    Comparison, Difference, Entry, EntryRef, Ignore, JournalError, JournalReader, Kind, Layouts,
-    Retained, Retention, Tail, compare, retain, shard_dirs,
+    Comparison, Difference, Entry, Ignore, JournalError, JournalReader, Kind, Layouts, Retained,
+    Retention, Tail, compare, retain, shard_dirs,
 };
 use crate::egress::format_record_json;
 use crate::recover::DirLock;
@@ -132,28 +133,9 @@ struct Summary {
     damage: Option<String>,
 }
 
-/// Entries by what they are. There are a few dozen kinds of them at most, and nearly always the
-/// next is as one of the last few: what was counted last comes first.
-#[derive(Default)]
-struct Counts(Vec<((Kind, StreamId), u64)>);
-
-impl Counts {
-    fn add(&mut self, what: (Kind, StreamId)) {
-        let place = self.0.iter().position(|(counted, _)| *counted == what);
-        let place = place.unwrap_or_else(|| {
-            self.0.push((what, 0));
-            self.0.len() - 1
-        });
-        self.0[place].1 += 1;
-        if place > 0 {
-            self.0.swap(place, place - 1);
-        }
-    }
-}
-
 impl Summary {
     fn of(dir: &Path, layouts: &Layouts) -> Result<(Self, Option<JournalError>), JournalError> {
-        let mut reader = JournalReader::open(dir)?;
+        let reader = JournalReader::open(dir)?;
         let mut summary = Self {
             folder: dir.display().to_string(),
             segments: reader.segments(),
@@ -166,36 +148,21 @@ impl Summary {
             summary.config_hash = format!("{:016x}", header.config_hash);
             summary.created = header.created.0;
         }
-        let mut counts = Counts::default();
-        let failure = loop {
-            match reader.read() {
-                Ok(Some(entry)) => summary.add(&entry, &mut counts),
-                Ok(None) => break None,
-                Err(error) => break Some(error),
-            }
-        };
-        for ((kind, stream), count) in counts.0 {
+        let counted = Counted::of(reader, threads());
+        let Counted { entries, bytes, tail, failure, .. } = &counted;
+        (summary.entries, summary.bytes) = (*entries, *bytes);
+        (summary.first_seq, summary.last_seq) = (counted.first_seq, counted.last_seq);
+        summary.ts_event_first = counted.ts_event_first;
+        summary.ts_event_last = counted.ts_event_last;
+        for ((kind, stream), count) in counted.kinds() {
             *summary.kinds.entry(kind.name()).or_default() += count;
             let unknown = || format!("{:#06x}", stream.0);
-            let name = layouts.schema(stream).map_or_else(unknown, |schema| schema.name.to_owned());
+            let schema = layouts.schema(stream);
+            let name = schema.map_or_else(unknown, |schema| schema.name.to_owned());
             *summary.streams.entry(name).or_default() += count;
         }
-        summary.end(reader.tail(), failure.as_ref());
-        Ok((summary, failure))
-    }
-
-    fn add(&mut self, entry: &EntryRef<'_>, counts: &mut Counts) {
-        let header = &entry.record.header;
-        self.entries += 1;
-        self.bytes += header.bytes() as u64;
-        self.first_seq.get_or_insert(entry.seq);
-        self.last_seq = Some(entry.seq);
-        // Times of 0 are records that have none.
-        if header.ts_event.0 != 0 {
-            self.ts_event_first.get_or_insert(header.ts_event.0);
-            self.ts_event_last = Some(header.ts_event.0);
-        }
-        counts.add((entry.kind, header.stream));
+        summary.end(*tail, failure.as_ref());
+        Ok((summary, counted.failure))
     }
 
     fn end(&mut self, tail: Option<Tail>, failure: Option<&JournalError>) {

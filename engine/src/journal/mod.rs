@@ -64,6 +64,7 @@ use retain::COMPRESSED_SUFFIX;
 pub mod cli;
 mod compare;
 mod copier;
+mod counted;
 mod durable;
 mod error;
 mod export;

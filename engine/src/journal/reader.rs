@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use corelane_feeds::record::{Record, RecordBuf};
 use zerocopy::{FromBytes, IntoBytes};
@@ -178,11 +179,11 @@ pub enum Tail {
 /// Reads one shard's journal. An iterator; when it has ended, [`JournalReader::tail`] says how.
 pub struct JournalReader {
     /// Every segment that was begun, in order.
-    files: Vec<(u64, PathBuf)>,
+    files: Arc<[(u64, PathBuf)]>,
     /// Place in `files` of the segment at hand.
     file: usize,
     /// Segments that were prepared and never begun.
-    spare: Vec<u64>,
+    spare: Arc<[u64]>,
     segment: Segment,
     header: Option<SegmentHeader>,
     crc: Crc32c,
@@ -192,6 +193,9 @@ pub struct JournalReader {
     end: Option<(u64, u32)>,
     tail: Option<Tail>,
     failed: bool,
+    /// Only this segment is read, and whether the next follows it.
+    alone: bool,
+    leads_on: bool,
     /// Segment and offset behind the last entry.
     behind: (u64, u64),
 }
@@ -269,7 +273,13 @@ impl JournalReader {
                 spare.push(number);
             }
         }
-        let mut reader = Self {
+        let mut reader = Self::at_first(files.into(), spare.into());
+        reader.load(None)?;
+        Ok(reader)
+    }
+
+    fn at_first(files: Arc<[(u64, PathBuf)]>, spare: Arc<[u64]>) -> Self {
+        Self {
             files,
             file: 0,
             spare,
@@ -281,10 +291,29 @@ impl JournalReader {
             end: None,
             tail: None,
             failed: false,
+            alone: false,
+            leads_on: false,
             behind: (0, 0),
-        };
-        reader.load(None)?;
-        Ok(reader)
+        }
+    }
+
+    /// One of the same journal that has read nothing yet: [`JournalReader::only`] comes first.
+    pub(super) fn another(&self) -> Self {
+        Self::at_first(Arc::clone(&self.files), Arc::clone(&self.spare))
+    }
+
+    /// Reads the segment at hand and no further: it ends there without a tail if it leads on to the
+    /// next.
+    pub(super) fn alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// Reads only the segment at a place among those that were begun, as if those before were not
+    /// there.
+    pub(super) fn only(&mut self, file: usize) -> Result<(), JournalError> {
+        (self.file, self.header, self.next_seq) = (file, None, 1);
+        (self.tail, self.failed, self.alone, self.leads_on) = (None, false, true, false);
+        self.load(None)
     }
 
     /// Opens it behind a place, as if nothing were before: for who knows what was. Its segments lie
@@ -450,7 +479,7 @@ impl JournalReader {
 
     /// Goes to the next entry: what it is, where its payload lies, its checksum.
     fn step(&mut self) -> Result<Option<(Kind, Range<usize>, u32)>, JournalError> {
-        while self.tail.is_none() {
+        while self.tail.is_none() && !self.leads_on {
             match self.segment.parse(self.crc, self.at, self.next_seq) {
                 Found::Entry { kind: Kind::End, payload, crc } => self.take_end(payload, crc)?,
                 Found::Entry { kind, payload, crc } => return Ok(Some((kind, payload, crc))),
@@ -511,7 +540,27 @@ impl JournalReader {
             return Err(JournalError::Missing { segment: next });
         }
         self.file += 1;
-        self.load(Some((self.at as u64, crc)))
+        let link = Some((self.at as u64, crc));
+        if self.alone && self.follows(link) {
+            self.leads_on = true;
+            return Ok(());
+        }
+        self.load(link)?;
+        self.leads_on = self.alone && self.tail.is_none();
+        Ok(())
+    }
+
+    /// Whether the segment at `self.file` has a header that goes on after that end marker; false,
+    /// too, if that cannot be told from the header alone.
+    fn follows(&self, link: Option<(u64, u32)>) -> bool {
+        let (number, path) = &self.files[self.file];
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        let read = File::open(path)
+            .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header));
+        let header = SegmentHeader::read_from_prefix(&header);
+        let is_plain = read.is_ok() && !retain::is_compressed(path);
+        is_plain
+            && header.is_ok_and(|(header, _)| self.check_header(&header, *number, link).is_ok())
     }
 
     /// Nothing whole stands here: is it the tail, or damage before something whole?

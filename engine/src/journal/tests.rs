@@ -18,6 +18,7 @@ use super::format::{END_BYTES, WORD_BYTES};
 use super::*;
 use crate::sys::crc::Crc32c;
 
+mod counted;
 mod follow;
 mod resume;
 
