@@ -4,6 +4,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$HOME/.cargo/bin:$PATH"
 
+# What cargo builds: everything, optional parts included, and always the same, so that nothing is
+# built twice.
+everything=(--workspace --features corelane/parquet)
+
 say() { printf '\n== %s\n' "$*"; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

@@ -143,6 +143,9 @@ fn entries_have_the_columns_that_rules_declared() {
     }
     assert!(printed.iter().any(|a| a["what"].is_null()) && csv.contains("\"a,\"\"b\"\"\""));
 
+    #[cfg(feature = "parquet")]
+    assert_parquet(&side, name, &printed);
+
     let args = ["--format", "csv", "--stream", name, "--from", "2000", "--until", "3000"];
     let part = must(side.path(), &[&["journal", "export", text(&journal)], &args[..]].concat());
     let seqs = part.lines().skip(1).map(|row| row.split(',').next().unwrap().parse().unwrap());
@@ -152,4 +155,32 @@ fn entries_have_the_columns_that_rules_declared() {
     assert!(ended.stderr.contains("--stream"), "{ended:?}");
     let args = ["journal", "export", text(&journal), "--format", "csv", "--stream", "nothing"];
     assert!(run(side.path(), &args).stderr.contains("there are"));
+}
+
+/// The same rows in a Parquet file, read by the crate's own reader.
+#[cfg(feature = "parquet")]
+fn assert_parquet(side: &Side, name: &str, printed: &[Value]) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+
+    let (journal, out) = (side.journal(), side.path().join("print.parquet"));
+    let args = ["--format", "parquet", "--stream", name, "--out", text(&out)];
+    must(side.path(), &[&["journal", "export", text(&journal)], &args[..]].concat());
+    let reader = SerializedFileReader::new(fs::File::open(&out).unwrap()).unwrap();
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), printed.len());
+    for (row, action) in rows.iter().zip(printed) {
+        let names: Vec<&String> = row.get_column_iter().map(|(name, _)| name).collect();
+        assert_eq!(names[..3], ["journal_seq", "shard", "kind"]);
+        let place = |name: &str| names.iter().position(|other| *other == name).unwrap();
+        assert_eq!(row.get_string(place("kind")).unwrap(), "action");
+        assert_eq!(row.get_ulong(place("seq")).unwrap(), action["seq"].as_u64().unwrap());
+        assert_eq!(row.get_string(place("symbol")).unwrap(), action["symbol"].as_str().unwrap());
+        // A decimal's digits, most significant byte first.
+        let notional = row.get_decimal(place("notional")).unwrap();
+        let cents = i64::from_be_bytes(notional.data().try_into().unwrap());
+        let wanted = action["notional"].as_str().unwrap().replace('.', "");
+        assert_eq!((cents, notional.scale()), (wanted.parse().unwrap(), 2));
+        assert_eq!(row.get_string(place("what")).ok().map(String::as_str), action["what"].as_str());
+    }
 }
