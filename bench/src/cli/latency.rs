@@ -276,7 +276,7 @@ fn compare(
 
 fn table(rows: &[Measurement]) {
     println!(
-        "\n{:44}{:>9}{:>9}{:>9}{:>9}{:>9}{:>6}{:>22}{:>22}{:>11}",
+        "\n{:44}{:>9}{:>9}{:>9}{:>9}{:>9}{:>6}  {:>24}  {:>24}{:>11}",
         "", "p50", "p90", "p99", "p99.9", "max", "lost", "p50/floor", "p99/floor", "disturbed"
     );
     for row in rows {
@@ -293,7 +293,7 @@ fn table(rows: &[Measurement]) {
         for name in ["p50", "p99"] {
             let ratio =
                 row.ratio(name).map(|r| format!("{:.2} [{:.2}, {:.2}]", r.value, r.low, r.high));
-            print!("{:>22}", ratio.unwrap_or_default());
+            print!("  {:>24}", ratio.unwrap_or_default());
         }
         println!("{:>9.0} %", value("disturbed") * 100.0);
         for note in &row.notes {

@@ -48,7 +48,7 @@ pub use variant::{Rounds, Variant};
 use crate::results::ThreadUse;
 use crate::threads::{self, Watch};
 use generator::{Lookout, Run};
-use link::Waiting;
+use link::{Link, Waiting};
 use sides::{SideEnd, Sides};
 
 /// How long a side may take to start, or an answer to come.
@@ -180,7 +180,8 @@ fn generate(setup: &Setup<'_>) -> anyhow::Result<Window> {
         stop.store(true, Ordering::Relaxed);
         let ended = side.join().map_err(|_| anyhow!("the side under test panicked"))?;
         let SideEnd { stages, counters, notes } = ended.context("the side under test")?;
-        let mut window = measured?;
+        // Its connections last until the side has ended: it would report that they are lost.
+        let (mut window, _link) = measured?;
         (window.stages, window.notes) = (stages, notes);
         window.counters.extend(counters);
         share_busy(&mut window);
@@ -192,7 +193,7 @@ fn ping(
     setup: &Setup<'_>,
     waiting: Waiting,
     targets: Vec<std::net::SocketAddr>,
-) -> anyhow::Result<Window> {
+) -> anyhow::Result<(Window, Link)> {
     let mut link = waiting.connect(targets)?;
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let warm_up_ns = ns(setup.warm_up);
@@ -202,7 +203,7 @@ fn ping(
     let ids: Vec<u32> = hot.iter().map(|(id, _)| *id).collect();
     let interval_ns = ns(setup.interval).max(1);
     let run = Run { due_ns: &due_ns, warm_up_ns, kind: setup.kind, interval_ns };
-    thread::scope(|scope| {
+    let window: anyhow::Result<Window> = thread::scope(|scope| {
         let beside = setup.beside.map(|count| {
             let (ids, time) = (ids.clone(), setup.time);
             scope.spawn(move || count(&ids, time))
@@ -216,7 +217,8 @@ fn ping(
         let watched = hot.into_iter().map(|(_, name)| name).collect();
         let (sent, span_ns) = analysis::counting(sent, warm_up_ns);
         Ok(Window { sent, span_ns, threads, watched, counters, ..Window::default() })
-    })
+    });
+    Ok((window?, link))
 }
 
 /// Tells how much of its time a reactor had work in hand, by its stamps around every packet.
