@@ -40,8 +40,7 @@ pub(crate) struct CompareArgs {
 }
 
 pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<()> {
-    let runs: Vec<Run> =
-        args.results.iter().map(|path| Run::read(path)).collect::<Result<_, _>>()?;
+    let runs = Run::read_all(&args.results)?;
     for run in &runs {
         println!("{}", text::table(run));
         for (folder, write) in
@@ -63,7 +62,8 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<()> {
 pub(crate) fn changes(args: &CompareArgs) -> anyhow::Result<()> {
     ensure!((0.5..1.0).contains(&args.confidence), "--confidence is from 0.5 to below 1");
     ensure!((0.0..1.0).contains(&args.margin), "--margin is from 0 to below 1");
-    let (first, other) = (Run::read(&args.first)?, Run::read(&args.other)?);
+    let runs = Run::read_all(&[args.first.clone(), args.other.clone()])?;
+    let [first, other] = &runs[..] else { unreachable!("two files are two runs") };
     ensure!(
         first.results.benchmark == other.results.benchmark,
         "one is of {}, the other of {}",

@@ -29,7 +29,7 @@ pub mod text;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use self::format::{date, escape, number};
 use self::percentiles::Curve;
@@ -53,16 +53,30 @@ pub struct Run {
 }
 
 impl Run {
-    /// From a file, called by its label, or else by its file name.
+    /// From files, each called by its label; by its file name if it has none, or another the same.
     ///
     /// # Errors
-    /// If it is no result.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let results = Results::read(path)?;
-        let stem = path.file_stem().map_or_else(Default::default, |stem| stem.to_string_lossy());
-        let name = if results.label.is_empty() { stem.into_owned() } else { results.label.clone() };
-        Ok(Self { name, results })
+    /// If one is no result.
+    pub fn read_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
+        let results = paths.iter().map(|path| Results::read(path));
+        let results = results.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut labels: BTreeMap<String, u32> = BTreeMap::new();
+        results.iter().for_each(|one| *labels.entry(one.label.clone()).or_default() += 1);
+        let named = results.into_iter().zip(paths).map(|(results, path)| {
+            let is_own = !results.label.is_empty() && labels[&results.label] == 1;
+            let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = if is_own { results.label.clone() } else { stem() };
+            Self { name, results }
+        });
+        Ok(named.collect())
     }
+}
+
+/// A measurement, with the name of its run if another run has one of the same name.
+fn of<'a>(runs: &[Run], run: &'a Run, measurement: &'a Measurement) -> Of<'a> {
+    let has = |run: &&Run| run.results.measurements.iter().any(|m| m.name == measurement.name);
+    let is_shared = runs.iter().filter(has).count() > 1;
+    Of { run: if is_shared { &run.name } else { "" }, measurement }
 }
 
 /// The page.
@@ -117,8 +131,7 @@ fn section(html: &mut String, title: &str, explained: &str, body: &str) {
 /// Every measurement of every run that was made or not.
 fn measurements(runs: &[Run]) -> Vec<Of<'_>> {
     let each = runs.iter().flat_map(|run| {
-        let name = if runs.len() > 1 { run.name.as_str() } else { "" };
-        run.results.measurements.iter().map(move |measurement| Of { run: name, measurement })
+        run.results.measurements.iter().map(move |measurement| of(runs, run, measurement))
     });
     each.collect()
 }
@@ -135,11 +148,12 @@ fn summary(runs: &[Run]) -> String {
         let intervals: usize = results.measurements.iter().map(|m| m.intervals.len()).sum();
         let _ = write!(
             rows,
-            "<tr><td class=\"strong\">{}</td><td>{}</td><td>{}</td><td>{}</td>\
+            "<tr><td class=\"strong\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"n\">{}</td><td>{}, {} CPUs, Linux {}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{marked} of {intervals}</td></tr>",
             escape(&run.name),
             escape(&results.benchmark),
+            escape(&results.label),
             escape(&results.program),
             date(results.started_ns),
             number(results.wall_ns as f64, "ns"),
@@ -153,6 +167,7 @@ fn summary(runs: &[Run]) -> String {
     let columns = [
         "run",
         "benchmark",
+        "of",
         "program",
         "begun",
         "n:took",
@@ -216,9 +231,8 @@ fn latency(runs: &[Run]) -> String {
                 }
                 seen.len().saturating_sub(1)
             });
-            let name = if runs.len() > 1 { run.name.as_str() } else { "" };
             charts.entry(chart).or_default().push(Curve {
-                name: Of { run: name, measurement }.name(),
+                name: of(runs, run, measurement).name(),
                 colour: (!is_floor).then_some(colour),
                 run: number,
                 histogram,

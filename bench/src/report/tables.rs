@@ -35,13 +35,16 @@ pub(super) fn ratios(all: &[Of<'_>]) -> String {
         4.0,
         BAR - 4.0,
     );
-    let mut rows = String::new();
+    let (mut rows, mut before) = (String::new(), String::new());
     for (of, ratio) in each() {
+        let name = of.name();
+        // Its figures stand together: the name once.
+        let shown = if name == before { "" } else { &name };
         let _ = write!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n strong\">{}</td>\
              <td class=\"n\">{} to {}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-            escape(&of.name()),
+            escape(shown),
             escape(&ratio.figure),
             escape(&ratio.over),
             fixed(ratio.value),
@@ -50,6 +53,7 @@ pub(super) fn ratios(all: &[Of<'_>]) -> String {
             ratio.pairs,
             whisker(ratio, &axis)
         );
+        before = name;
     }
     table(
         &["measured", "figure", "over", "n:ratio", "n:95 % interval", "n:pairs", "around 1"],

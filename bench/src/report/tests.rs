@@ -147,3 +147,17 @@ fn files_hold_every_value() {
     }
     assert_eq!((values, disturbed), (4_001, 1));
 }
+
+#[test]
+fn runs_of_one_label_are_called_by_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(format!("{name}.json"));
+    for (name, label) in [("latency", "abc"), ("bursts", "abc"), ("other", "def"), ("bare", "")] {
+        let results = Results { label: label.into(), ..Results::new("latency") };
+        results.write(&path(name)).unwrap();
+    }
+    let runs = Run::read_all(&["latency", "bursts", "other", "bare"].map(path)).unwrap();
+    let names: Vec<_> = runs.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["latency", "bursts", "def", "bare"]);
+    assert!(Run::read_all(&[path("none")]).is_err());
+}
