@@ -10,6 +10,8 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::panic::catch_unwind;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, ensure};
 use corelane_strategies::action::ActionId;
@@ -17,10 +19,11 @@ use corelane_strategies::action::ActionId;
 use super::check;
 use super::damage::{self, entries};
 use super::plan::AtRest;
-use super::world::{World, same};
+use super::world::{World, died_or_panicked, same};
 use crate::egress::confirm;
-use crate::journal::Kind;
+use crate::journal::{Kind, Retention, retain};
 use crate::run::stepped::Stepped;
+use crate::sys::disk::LocalDisk;
 
 impl World<'_> {
     /// The engine dies.
@@ -39,6 +42,7 @@ impl World<'_> {
         } else if self.plan.tears && self.rng.chance(700) {
             self.take_back()?;
         }
+        self.compress()?;
         self.after_the_end();
         if self.plan.at_rest == AtRest::Flipped && self.deaths_left == 0 && self.flip.is_none() {
             let dirs = [Some(self.config.journal.dir.as_path()), self.config.journal.copy_dir()];
@@ -131,6 +135,42 @@ impl World<'_> {
         for _ in 0..self.rng.below(4) {
             self.venue.lock().happen();
         }
+    }
+
+    /// Somebody compresses full segments on the disk, and may die of it, or lose power.
+    pub(super) fn compress(&mut self) -> anyhow::Result<()> {
+        if !self.plan.disk.is_some_and(|disk| disk.compresses) || !self.rng.chance(512) {
+            return Ok(());
+        }
+        if self.rng.chance(400) {
+            self.faults.die_in(u64::from(self.rng.between(1, 24)));
+        }
+        let dirs: Vec<_> =
+            self.folders().into_iter().filter_map(|folders| folders.durable).collect();
+        let policy = Retention { compress: true, ..Retention::default() };
+        let compressed = catch_unwind(|| -> anyhow::Result<u64> {
+            let mut compressed = 0;
+            for dir in dirs.iter().filter(|dir| dir.exists()) {
+                compressed += retain(&LocalDisk, dir, 0, &policy, UNIX_EPOCH)?.compressed;
+            }
+            Ok(compressed)
+        });
+        self.faults.calm();
+        match compressed {
+            Ok(compressed) => {
+                let compressed = compressed?;
+                self.note(format_args!("{compressed} segments are compressed"));
+            }
+            Err(panic) => {
+                died_or_panicked(&*panic)?;
+                self.note(format_args!("who compresses segments dies"));
+                if self.rng.chance(512) {
+                    self.was_dark = true;
+                    self.lose_power()?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ids of all actions that anybody outside may have seen.

@@ -55,6 +55,8 @@ pub(super) struct DiskPlan {
     pub(super) power_in_1024: u32,
     /// The disk fails to sync now and then.
     pub(super) breaks: bool,
+    /// Full segments are compressed while nothing runs.
+    pub(super) compresses: bool,
 }
 
 /// See the [module](self).
@@ -238,6 +240,7 @@ fn draw_disk(rng: &mut Rng) -> DiskPlan {
         slow_in_1024: *rng.one_of(&[0, 500, 1000]),
         power_in_1024: *rng.one_of(&[300, 700, 1024]),
         breaks: rng.chance(200),
+        compresses: rng.chance(300),
     }
 }
 

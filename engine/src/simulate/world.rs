@@ -493,7 +493,7 @@ pub(super) fn same(a: &Entry, b: &Entry) -> bool {
 }
 
 /// An engine that was to die has; anything else is a fault.
-fn died_or_panicked(panic: &(dyn Any + Send)) -> anyhow::Result<()> {
+pub(super) fn died_or_panicked(panic: &(dyn Any + Send)) -> anyhow::Result<()> {
     if panic.is::<Died>() {
         return Ok(());
     }
