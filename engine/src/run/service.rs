@@ -117,6 +117,7 @@ pub fn execute(
         seen: past.seen,
         began: past.began,
         shadows: Vec::new(),
+        stepped_shadows: Vec::new(),
         edges: Arc::new(SystemEdges),
         stepped: None,
     };

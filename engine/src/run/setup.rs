@@ -26,7 +26,7 @@ use crate::reactor::Waiting;
 use crate::recover::{SeenFeeds, ShardFolders, ShardLeft};
 use crate::ring::{self, Full, RecordConsumer, RecordProducer, RingStats};
 use crate::shard::{ActionOut, OnFull, Shard, ShardConfig};
-use crate::snapshot::{Replica, ReplicaStart, Shadow, ShadowOptions, Snapshot};
+use crate::snapshot::{Replica, ReplicaStart, Shadow, ShadowOptions, Snapshot, SteppedShadow};
 use crate::sys::affinity;
 use crate::sys::prefetch::MEMORY;
 
@@ -109,6 +109,8 @@ pub(super) struct Setup<'a> {
     pub(super) began: Option<Config>,
     /// Those that write snapshots, by shard.
     pub(super) shadows: Vec<Shadow>,
+    /// The same of a run that is stepped.
+    pub(super) stepped_shadows: Vec<SteppedShadow>,
     /// Clocks, and what sinks write to.
     pub(super) edges: Arc<dyn Edges>,
     /// Everything runs on one thread: journals make their segments themselves, of this size.
@@ -197,7 +199,7 @@ impl Setup<'_> {
             shard.idle();
         }
         // It may retire segments, so that it starts when nothing of them is sent again any more.
-        if self.config.journal.enabled && self.shape.live && self.stepped.is_none() {
+        if self.config.journal.enabled && self.shape.live {
             self.start_shadow(number, snapshot, progress)?;
         }
         Ok(shard)
@@ -232,7 +234,11 @@ impl Setup<'_> {
             sinks: plan::sink_filters(self.config)?,
             cpu: self.config.engine.service_core,
         };
-        self.shadows.push(Shadow::start(options, replica, snapshot)?);
+        if self.stepped.is_some() {
+            self.stepped_shadows.push(SteppedShadow::begin(options, replica, snapshot)?);
+        } else {
+            self.shadows.push(Shadow::start(options, replica, snapshot)?);
+        }
         Ok(())
     }
 

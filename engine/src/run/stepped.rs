@@ -32,6 +32,7 @@ use crate::recover::DirLock;
 use crate::report::RecoveredReport;
 use crate::ring::{self, RecordConsumer};
 use crate::shard::Shard;
+use crate::snapshot::SteppedShadow;
 
 /// A reactor and what it feeds.
 struct Receiver<B, D> {
@@ -76,6 +77,8 @@ pub(crate) enum Turn {
     Send,
     /// What makes the journal of a shard of a number durable; whether it copies notes of sinks.
     Commit(usize, bool),
+    /// The shadow of a shard of a number, at most so many entries.
+    Shadow(usize, u32),
 }
 
 /// See the [module](self).
@@ -87,6 +90,10 @@ pub(crate) struct Stepped<B> {
     rules: Option<RuleWatch>,
     /// A copy of the journal is kept on disk.
     is_durable: bool,
+    /// Those that write snapshots, by shard, as long as they can.
+    shadows: Vec<Option<SteppedShadow>>,
+    /// Why one cannot any more.
+    shadow_failure: Option<String>,
     /// What was gone on from.
     pub(crate) recovered: Option<RecoveredReport>,
     _locks: Vec<DirLock>,
@@ -133,6 +140,7 @@ impl<B: Backend> Stepped<B> {
             seen: past.seen,
             began: past.began,
             shadows: Vec::new(),
+            stepped_shadows: Vec::new(),
             edges: Arc::clone(edges),
             stepped: Some(segment_bytes),
         };
@@ -143,11 +151,14 @@ impl<B: Backend> Stepped<B> {
             drain: None,
             rules: None,
             is_durable: config.journal.copy_dir().is_some(),
+            shadows: Vec::new(),
+            shadow_failure: None,
             recovered,
             _locks: locks,
         };
         run.set_up(&mut setup, &mut open)?;
         run.rules = setup.rules.take();
+        run.shadows = setup.stepped_shadows.drain(..).map(Some).collect();
         Ok(run)
     }
 
@@ -204,7 +215,8 @@ impl<B: Backend> Stepped<B> {
         let durable = if self.is_durable { self.fused.len() + self.shards.len() } else { 0 };
         let commits = (0..durable).map(|shard| Turn::Commit(shard, records_max.is_multiple_of(4)));
         let send = self.drain.is_some().then_some(Turn::Send);
-        reactors.chain(shards).chain(send).chain(commits).collect()
+        let shadows = (0..self.shadows.len()).map(|n| Turn::Shadow(n, records_max as u32));
+        reactors.chain(shards).chain(send).chain(commits).chain(shadows).collect()
     }
 
     /// Takes a turn.
@@ -230,6 +242,13 @@ impl<B: Backend> Stepped<B> {
             Turn::Commit(shard, notes) => {
                 if let Some(shard) = self.shards().nth(shard) {
                     shard.commit(notes);
+                }
+            }
+            Turn::Shadow(shard, entries_max) => {
+                let stepped = self.shadows[shard].as_mut().map(|shadow| shadow.step(entries_max));
+                if let Some(Err(error)) = stepped {
+                    self.shadows[shard] = None;
+                    self.shadow_failure = Some(format!("{error:#}"));
                 }
             }
         }
@@ -275,6 +294,11 @@ impl<B: Backend> Stepped<B> {
     pub(crate) fn durable(&self) -> Vec<Option<u64>> {
         let counters = self.shards().map(Shard::journal_counters);
         counters.map(|counters| counters?.last_durable_seq).collect()
+    }
+
+    /// Why a shadow writes no more snapshots: told once.
+    pub(crate) fn take_shadow_failure(&mut self) -> Option<String> {
+        self.shadow_failure.take()
     }
 
     /// Whether actions wait for the disk.
@@ -324,6 +348,11 @@ impl<B: Backend> Stepped<B> {
                 drain.step();
             }
             ended.egress.push(drain.finish(PATIENCE));
+        }
+        if ended.failures.is_empty() {
+            let finished = self.shadows.into_iter().flatten().map(SteppedShadow::finish);
+            let failed = finished.filter_map(Result::err).map(|error| format!("{error:#}"));
+            ended.failures.extend(failed);
         }
         ended
     }

@@ -47,8 +47,8 @@ pub(super) fn last_segment(folders: &ShardFolders) -> Option<u64> {
 }
 
 /// Takes back some of the newest stores of a shard's writer, whose present run began behind
-/// segment `before`, but none of the first `settled` entries nor what was copied to the disk; how
-/// many entries that were.
+/// segment `before`, but none of the first `settled` entries nor what was copied to the disk or is
+/// in a snapshot; how many entries that were.
 ///
 /// # Errors
 /// If the files cannot be changed.
@@ -67,7 +67,9 @@ pub(super) fn tear(
             && ActionId::of(entry.record()).is_some_and(|id| seen.contains(&id))
     };
     let floor = entries.iter().rposition(|entry| is_seen(entry) || !own(entry));
-    let floor = floor.map_or(0, |at| at + 1).max(settled).max(copied);
+    let snapshots = folders.all_snapshots().unwrap_or_default();
+    let saved = snapshots.first().map_or(0, |(seq, _)| *seq as usize);
+    let floor = floor.map_or(0, |at| at + 1).max(settled).max(copied).max(saved);
     if floor >= entries.len() {
         return Ok(0);
     }

@@ -114,6 +114,11 @@ impl SimFaults {
         self.0.broken.get()
     }
 
+    /// Whether memory or disk is full, or the disk a bad one.
+    pub(super) fn is_any(&self) -> bool {
+        self.is_broken() || self.0.full.borrow().is_some()
+    }
+
     /// Makes room, and the disk a good one; whether that was needed.
     pub(super) fn mend(&self) -> bool {
         let was_full = self.0.full.take().is_some();

@@ -180,6 +180,7 @@ struct Tally {
     deaths: AtomicU64,
     power_cuts: AtomicU64,
     lost: AtomicU64,
+    from_snapshots: AtomicU64,
     done: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
@@ -188,10 +189,11 @@ struct Tally {
 impl Tally {
     fn add(&self, outcome: &Outcome) {
         self.seeds.fetch_add(1, Ordering::Relaxed);
-        let Wrongs { deaths, power_cuts, lost } = outcome.wrongs;
+        let Wrongs { deaths, power_cuts, lost, from_snapshots } = outcome.wrongs;
         self.deaths.fetch_add(u64::from(deaths), Ordering::Relaxed);
         self.power_cuts.fetch_add(u64::from(power_cuts), Ordering::Relaxed);
         self.lost.fetch_add(lost, Ordering::Relaxed);
+        self.from_snapshots.fetch_add(u64::from(from_snapshots), Ordering::Relaxed);
         let ended = match outcome.ending {
             Some(Ending::Done) => &self.done,
             Some(Ending::Refused) => &self.refused,
@@ -238,11 +240,12 @@ pub fn run(args: &SimulateArgs, registry: &Registry, out: &mut impl Write) -> an
     writeln!(
         out,
         "{} seeds, {} deaths, {} of them power cuts that took {} entries, none durable: \
-         {} went to the end, {} refused damage, {} cut it off",
+         {} starts were from snapshots, {} went to the end, {} refused damage, {} cut it off",
         count(&tally.seeds),
         count(&tally.deaths),
         count(&tally.power_cuts),
         count(&tally.lost),
+        count(&tally.from_snapshots),
         count(&tally.done),
         count(&tally.refused),
         count(&tally.cut),

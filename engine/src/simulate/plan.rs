@@ -82,6 +82,8 @@ pub(super) struct Plan {
     pub(super) strategies: bool,
     /// How the journal survives a power cut, if it does.
     pub(super) disk: Option<DiskPlan>,
+    /// Records between two snapshots, if any are taken.
+    pub(super) snapshot_every: Option<u32>,
 }
 
 /// Messages of a session, each for itself.
@@ -130,9 +132,11 @@ impl Plan {
             fills_up: rng.chance(160),
             strategies: rng.chance(512),
             disk: None,
+            snapshot_every: None,
         };
         // Drawn last, so that it takes nothing from what a seed drew before there was a disk.
         plan.disk = rng.chance(512).then(|| draw_disk(rng));
+        plan.snapshot_every = rng.chance(400).then(|| rng.between(5, 200));
         plan
     }
 
@@ -160,13 +164,15 @@ impl Plan {
         format!(
             "{} messages, {topology}, {shards} shards, segments of {segment_bytes} bytes, \
              lines {lines:?} (hold {hold_max}), server breaks {} in 1024, {:?}, rules change at \
-             {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}, {:?}",
+             {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}, {:?}, \
+             snapshots {:?}",
             self.messages.len(),
             self.server_breaks_in_1024,
             self.manners,
             self.rules_change_at,
             self.at_rest,
             self.disk,
+            self.snapshot_every,
         )
     }
 
@@ -185,6 +191,7 @@ impl Plan {
             at_rest: AtRest::Kept,
             fills_up: false,
             disk: None,
+            snapshot_every: None,
             ..*self
         }
     }
@@ -207,6 +214,9 @@ impl Plan {
                 "durability = \"{durability}\"\ndurable_dir = \"{dir}/{DISK}/durable\"\n\
                  hot_segments = {hot_segments}"
             );
+        }
+        if let Some(every) = self.snapshot_every {
+            let _ = writeln!(text, "snapshot_every = {every}");
         }
         text.push_str("[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\n");
         match &self.lines {

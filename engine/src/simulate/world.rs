@@ -70,6 +70,8 @@ pub(super) struct Wrongs {
     pub(super) power_cuts: u32,
     /// Entries that were lost by that: none of them had been durable.
     pub(super) lost: u64,
+    /// Starts that began from snapshots.
+    pub(super) from_snapshots: u32,
 }
 
 /// See the [module](self).
@@ -262,7 +264,13 @@ impl<'a> World<'a> {
         }
         let Some(run) = &mut self.run else { return Ok(()) };
         match catch_unwind(AssertUnwindSafe(|| run.step(turn))) {
-            Ok(stepped) => stepped.context("a turn"),
+            Ok(stepped) => {
+                stepped.context("a turn")?;
+                let failure = self.run.as_mut().and_then(Stepped::take_shadow_failure);
+                let why = failure.filter(|_| !self.faults.is_any());
+                ensure!(why.is_none(), "a shadow failed: {}", why.unwrap_or_default());
+                Ok(())
+            }
             Err(panic) => {
                 died_or_panicked(&*panic)?;
                 self.die("within a turn")
@@ -301,7 +309,11 @@ impl<'a> World<'a> {
     fn started(&mut self, run: Stepped<SimBackend>) -> anyhow::Result<Option<Ending>> {
         let how = run.recovered.clone();
         let (case, torn) = how.as_ref().map_or(("fresh", 0), |r| (r.case.as_str(), r.torn_bytes));
-        self.note(format_args!("started: {case}, {torn} bytes torn"));
+        let snapshots = how.as_ref().map_or(0, |how| how.snapshots.len());
+        self.wrongs.from_snapshots += u32::from(snapshots > 0);
+        self.note(format_args!("started: {case}, {torn} bytes torn, {snapshots} snapshots"));
+        let is_well = self.flip.is_some() || !case.ends_with("snapshot");
+        ensure!(is_well, "a start finds a {case}");
         self.run = Some(run);
         let flip = self.flip.take();
         for (shard, folders) in self.folders().iter().enumerate() {
@@ -311,9 +323,10 @@ impl<'a> World<'a> {
                 continue;
             }
             // A bit that flipped in the last entry makes it one that was never finished; in the
-            // group that power interrupted, any.
+            // group that power interrupted, any. What lies before a snapshot no start looks at.
+            let is_fine = self.was_dark || self.plan.snapshot_every.is_some();
             ensure!(
-                flip.is_some() && (equal + 1 == kept.len() || self.was_dark),
+                flip.is_some() && (equal + 1 == kept.len() || is_fine),
                 "shard {shard}: entry {} of {} is gone after a start ({case}), {flip:?}",
                 equal + 1,
                 kept.len()

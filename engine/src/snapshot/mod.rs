@@ -27,15 +27,17 @@ mod tests;
 pub mod travel;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use corelane_strategies::strategy::StateError;
 
 use crate::journal::JournalError;
+use crate::sys::disk::{Disk, LocalDisk};
 
 pub use format::{Section, SnapshotHeader};
 pub use replica::{Replica, ReplicaStart};
+pub(crate) use shadow::SteppedShadow;
 pub use shadow::{Shadow, ShadowCounters, ShadowOptions};
 
 /// Default of `snapshots_max` in `[journal]`.
@@ -157,19 +159,18 @@ fn publish(dir: &Path, seq: u64, bytes: &[u8], max: usize) -> Result<(), Journal
     let (new, path) = (dir.join(NEW), path_of(dir, seq));
     for (later, path) in list(dir)? {
         if later > seq {
-            fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+            LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
         }
     }
     let written = || -> io::Result<()> {
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(dir)?.sync_all()
+        LocalDisk.clear(&new)?;
+        LocalDisk.put(&new, bytes)?;
+        LocalDisk.rename(&new, &path)?;
+        LocalDisk.sync_dir(dir)
     };
     written().map_err(JournalError::io("write", &path))?;
     for (_, path) in list(dir)?.into_iter().skip(max.max(1)) {
-        fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+        LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ use crate::egress::Filter;
 use crate::journal::{Followed, Follower, JournalError, Kind, Progress, Retained, Retention};
 use crate::recover::ShardFolders;
 use crate::sys::affinity;
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// How often a shadow that has caught up looks: where no CPU is idle each look takes some 10 us
 /// from a hot thread.
@@ -118,16 +119,7 @@ impl Shadow {
         let name = options.folders.hot.file_name();
         let name = name.and_then(|name| name.to_str()).unwrap_or("shard");
         let name = name.replace("shard", "shadow");
-        let work = Work {
-            shared: Arc::clone(&shared),
-            replica,
-            buffer: Vec::new(),
-            since: 0,
-            saved: None,
-            retiring: None,
-            counters: ShadowCounters::default(),
-            options,
-        };
+        let work = Work::new(Arc::clone(&shared), options, replica);
         let thread = thread::Builder::new().name(name).spawn(move || work.run(snapshot));
         Ok(Self { shared, thread: thread.context("starting a shadow")? })
     }
@@ -146,6 +138,46 @@ impl Shadow {
             failure: Some("it panicked".to_owned()),
             ..ShadowCounters::default()
         })
+    }
+}
+
+/// A shadow without a thread, of a run that is stepped: it goes on when it is told to.
+pub(crate) struct SteppedShadow {
+    work: Work,
+    journal: Follower,
+}
+
+impl SteppedShadow {
+    /// As [`Shadow::start`].
+    ///
+    /// # Errors
+    /// If the snapshot does not fit, or the journal cannot be followed.
+    pub(crate) fn begin(
+        options: ShadowOptions,
+        replica: Replica,
+        snapshot: Option<Snapshot>,
+    ) -> anyhow::Result<Self> {
+        let mut work = Work::new(Arc::default(), options, replica);
+        let journal = work.begin(snapshot)?;
+        Ok(Self { work, journal })
+    }
+
+    /// Takes some entries, and writes a snapshot if one is due and its entry durable.
+    ///
+    /// # Errors
+    /// If it decides otherwise than the shard, or cannot write. It is to be dropped then.
+    pub(crate) fn step(&mut self, entries_max: u32) -> anyhow::Result<()> {
+        self.work.take_some(&mut self.journal, entries_max)?;
+        self.work.write_if_durable()
+    }
+
+    /// The journal is closed, and durable: goes to its end and writes a last snapshot.
+    ///
+    /// # Errors
+    /// As [`SteppedShadow::step`].
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        while self.work.take_some(&mut self.journal, ENTRIES_ROUND)? {}
+        self.work.write_last()
     }
 }
 
@@ -174,6 +206,19 @@ struct Saved {
 }
 
 impl Work {
+    fn new(shared: Arc<Shared>, options: ShadowOptions, replica: Replica) -> Self {
+        Self {
+            shared,
+            replica,
+            buffer: Vec::new(),
+            since: 0,
+            saved: None,
+            retiring: None,
+            counters: ShadowCounters::default(),
+            options,
+        }
+    }
+
     fn run(mut self, snapshot: Option<Snapshot>) -> ShadowCounters {
         if let Some(cpu) = self.options.cpu {
             // Where it cannot be pinned it runs anywhere.
@@ -189,7 +234,8 @@ impl Work {
         self.counters
     }
 
-    fn follow(&mut self, snapshot: Option<Snapshot>) -> anyhow::Result<()> {
+    /// Goes to where the snapshot is, or the journal begins.
+    fn begin(&mut self, snapshot: Option<Snapshot>) -> anyhow::Result<Follower> {
         let ShardFolders { hot, durable } = self.options.folders.clone();
         // One that was being written when an earlier run died.
         remove_new(self.options.folders.snapshots());
@@ -202,12 +248,16 @@ impl Work {
                 self.since = self.options.every;
             }
         }
-        let mut journal = Follower::open(&hot, durable.as_deref(), place.as_ref())?;
+        Ok(Follower::open(&hot, durable.as_deref(), place.as_ref())?)
+    }
+
+    fn follow(&mut self, snapshot: Option<Snapshot>) -> anyhow::Result<()> {
+        let mut journal = self.begin(snapshot)?;
         let mut seen = self.replica.seq();
         loop {
             // Asked before it reads: what was appended before the end is then seen below.
             let stops = self.shared.stop.load(Ordering::Acquire);
-            let more = self.take_some(&mut journal)?;
+            let more = self.take_some(&mut journal, ENTRIES_ROUND)?;
             self.write_if_durable()?;
             if self.shared.give_up.load(Ordering::Acquire) {
                 return Ok(());
@@ -226,8 +276,8 @@ impl Work {
     }
 
     /// Takes some entries; whether there are more.
-    fn take_some(&mut self, journal: &mut Follower) -> anyhow::Result<bool> {
-        for _ in 0..ENTRIES_ROUND {
+    fn take_some(&mut self, journal: &mut Follower, entries_max: u32) -> anyhow::Result<bool> {
+        for _ in 0..entries_max {
             let entry = match journal.read()? {
                 Followed::Entry(entry) => entry,
                 Followed::Nothing | Followed::Closed => return Ok(false),
@@ -330,12 +380,12 @@ impl Work {
 
 fn remove_new(dir: &Path) {
     // It is not there after an orderly end.
-    let _ = std::fs::remove_file(dir.join(NEW));
+    let _ = LocalDisk.clear(&dir.join(NEW));
 }
 
 fn remove_all(dir: &Path) -> Result<(), JournalError> {
     for (_, path) in list(dir)? {
-        std::fs::remove_file(&path).map_err(JournalError::io("delete", &path))?;
+        LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
     }
     Ok(())
 }
