@@ -29,10 +29,12 @@ pub(super) fn entries(folders: &ShardFolders) -> Vec<Entry> {
     reader.map_while(Result::ok).collect()
 }
 
-/// How many entries of a shard were copied to the disk, durable or not.
+/// The last entry of a shard that was copied to the disk, durable or not.
 pub(super) fn copied(folders: &ShardFolders) -> usize {
     let reader = folders.durable.as_ref().map(|dir| JournalReader::open(dir));
-    reader.and_then(Result::ok).map_or(0, |reader| reader.map_while(Result::ok).count())
+    reader.and_then(Result::ok).map_or(0, |reader| {
+        reader.map_while(Result::ok).last().map_or(0, |entry| entry.seq as usize)
+    })
 }
 
 /// The last segment of a shard that was begun.
@@ -47,7 +49,7 @@ pub(super) fn last_segment(folders: &ShardFolders) -> Option<u64> {
 }
 
 /// Takes back some of the newest stores of a shard's writer, whose present run began behind
-/// segment `before`, but none of the first `settled` entries nor what was copied to the disk or is
+/// segment `before`, but none up to entry `settled` nor what was copied to the disk or is
 /// in a snapshot; how many entries that were.
 ///
 /// # Errors
@@ -66,10 +68,12 @@ pub(super) fn tear(
         entry.kind == Kind::Action
             && ActionId::of(entry.record()).is_some_and(|id| seen.contains(&id))
     };
-    let floor = entries.iter().rposition(|entry| is_seen(entry) || !own(entry));
+    let stays = entries.iter().rfind(|entry| is_seen(entry) || !own(entry));
     let snapshots = folders.all_snapshots().unwrap_or_default();
     let saved = snapshots.first().map_or(0, |(seq, _)| *seq as usize);
-    let floor = floor.map_or(0, |at| at + 1).max(settled).max(copied).max(saved);
+    let stays = stays.map_or(0, |entry| entry.seq as usize).max(settled).max(copied).max(saved);
+    let retired = entries.first().map_or(0, |first| first.seq as usize - 1);
+    let floor = stays.saturating_sub(retired);
     if floor >= entries.len() {
         return Ok(0);
     }
@@ -100,7 +104,7 @@ pub(super) fn tear(
             zero(&path, kept)?;
             write(&path, 0, &[0; WORD_BYTES as usize])?;
             // The end may have been copied with the entry before it.
-            if rng.chance(512) && from > copied {
+            if rng.chance(512) && from + retired > copied {
                 take_back_end(dir, &entries[from - 1], rng)?;
             }
         }

@@ -14,6 +14,7 @@ use std::panic::catch_unwind;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, ensure};
+use corelane_feeds::record::FLAG_SHADOW;
 use corelane_strategies::action::ActionId;
 
 use super::check;
@@ -21,7 +22,7 @@ use super::damage::{self, entries};
 use super::plan::AtRest;
 use super::world::{World, died_or_panicked, same};
 use crate::egress::confirm;
-use crate::journal::{Kind, Retention, retain};
+use crate::journal::{Entry, Kind, Retention, retain};
 use crate::run::stepped::Stepped;
 use crate::sys::disk::LocalDisk;
 
@@ -89,7 +90,7 @@ impl World<'_> {
         self.wrongs.power_cuts += 1;
         let seen = self.seen()?;
         let folders = self.folders();
-        let before: Vec<_> = folders.iter().map(entries).collect();
+        let before = self.journals();
         match fs::remove_dir_all(&self.config.journal.dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -100,7 +101,7 @@ impl World<'_> {
         self.file_begins = self.file_begins.min(self.file_bytes());
         let (mut gone, mut has_any) = (HashSet::new(), false);
         for (shard, (folders, before)) in folders.iter().zip(&before).enumerate() {
-            let left = entries(folders);
+            let left = self.whole(shard);
             let equal = left.iter().zip(before).take_while(|(now, then)| same(now, then)).count();
             ensure!(equal == left.len(), "shard {shard}: a power cut changed entry {}", equal + 1);
             let (had, has) = (before.len(), left.len());
@@ -108,13 +109,14 @@ impl World<'_> {
             let durable = self.durable[shard];
             ensure!(has as u64 >= durable, "shard {shard}: of {durable} durable entries {has} are");
             self.wrongs.lost += (had - has) as u64;
-            has_any |= has > 0;
+            has_any |= !entries(folders).is_empty();
             let actions = before[has..].iter().filter(|entry| entry.kind == Kind::Action);
             gone.extend(actions.filter_map(|action| ActionId::of(action.record())));
         }
         if !has_any {
             // The next run begins anew: nothing says that what the file has is not another's.
             self.file_begins = self.file_bytes();
+            self.retired.iter_mut().for_each(Vec::clear);
         }
         if self.plan.disk.is_some_and(|disk| disk.sync) {
             let early = seen.iter().find(|&id| gone.contains(id));
@@ -127,7 +129,7 @@ impl World<'_> {
     /// Time goes by until the next start.
     pub(super) fn after_the_end(&mut self) {
         for (shard, folders) in self.folders().iter().enumerate() {
-            self.kept[shard] = entries(folders);
+            self.kept[shard] = self.whole(shard);
             self.before[shard] = damage::last_segment(folders);
         }
         let away = u64::from(self.rng.below(50_000_000));
@@ -170,6 +172,49 @@ impl World<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Does something; if it may retire segments, what is then gone was retired.
+    pub(super) fn noting_retired<T>(
+        &mut self,
+        may: bool,
+        does: impl FnOnce() -> T,
+    ) -> anyhow::Result<T> {
+        let may = may && self.plan.retain_segments.is_some();
+        let before: Vec<_> =
+            if may { self.folders().iter().map(entries).collect() } else { Vec::new() };
+        let done = does();
+        for (shard, before) in before.into_iter().enumerate() {
+            self.note_retired(shard, before)?;
+        }
+        Ok(done)
+    }
+
+    /// Of the entries of a shard that were there before, those that are gone were retired: every
+    /// action among them must have arrived.
+    fn note_retired(&mut self, shard: usize, before: Vec<Entry>) -> anyhow::Result<()> {
+        let now = entries(&self.folders()[shard]);
+        let (Some(first), known) = (now.first(), self.retired[shard].len() as u64) else {
+            ensure!(before.is_empty(), "shard {shard}: everything was retired");
+            return Ok(());
+        };
+        let gone = before.into_iter().filter(|entry| entry.seq > known && entry.seq < first.seq);
+        let gone: Vec<Entry> = gone.collect();
+        let file: HashSet<_> =
+            check::ids(&fs::read(self.actions_file()).unwrap_or_default()).into_iter().collect();
+        let desk: HashSet<_> = check::ids(&self.desk.lock().lines).into_iter().collect();
+        for action in gone.iter().filter(|entry| entry.kind == Kind::Action) {
+            let is_taken = action.record().header.flags & FLAG_SHADOW == 0;
+            let Some(id) = ActionId::of(action.record()).filter(|_| is_taken) else { continue };
+            let has = file.contains(&id) && desk.contains(&id);
+            ensure!(has, "shard {shard}: action {id} was retired before it arrived");
+        }
+        if !gone.is_empty() {
+            self.note(format_args!("shard {shard}: entries before {} are retired", first.seq));
+            self.wrongs.retired += gone.len() as u64;
+        }
+        self.retired[shard].extend(gone);
         Ok(())
     }
 

@@ -184,12 +184,14 @@ struct Tally {
     done: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
+    retired: AtomicU64,
 }
 
 impl Tally {
     fn add(&self, outcome: &Outcome) {
         self.seeds.fetch_add(1, Ordering::Relaxed);
-        let Wrongs { deaths, power_cuts, lost, from_snapshots } = outcome.wrongs;
+        let Wrongs { deaths, power_cuts, lost, from_snapshots, retired } = outcome.wrongs;
+        self.retired.fetch_add(retired, Ordering::Relaxed);
         self.deaths.fetch_add(u64::from(deaths), Ordering::Relaxed);
         self.power_cuts.fetch_add(u64::from(power_cuts), Ordering::Relaxed);
         self.lost.fetch_add(lost, Ordering::Relaxed);
@@ -240,12 +242,13 @@ pub fn run(args: &SimulateArgs, registry: &Registry, out: &mut impl Write) -> an
     writeln!(
         out,
         "{} seeds, {} deaths, {} of them power cuts that took {} entries, none durable: \
-         {} starts were from snapshots, {} went to the end, {} refused damage, {} cut it off",
+         {} starts were from snapshots, {} entries were retired, {} went to the end, {} refused damage, {} cut it off",
         count(&tally.seeds),
         count(&tally.deaths),
         count(&tally.power_cuts),
         count(&tally.lost),
         count(&tally.from_snapshots),
+        count(&tally.retired),
         count(&tally.done),
         count(&tally.refused),
         count(&tally.cut),

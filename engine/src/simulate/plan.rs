@@ -84,6 +84,8 @@ pub(super) struct Plan {
     pub(super) disk: Option<DiskPlan>,
     /// Records between two snapshots, if any are taken.
     pub(super) snapshot_every: Option<u32>,
+    /// Segments that stay when nothing needs them any more, if any go.
+    pub(super) retain_segments: Option<u32>,
 }
 
 /// Messages of a session, each for itself.
@@ -133,10 +135,13 @@ impl Plan {
             strategies: rng.chance(512),
             disk: None,
             snapshot_every: None,
+            retain_segments: None,
         };
         // Drawn last, so that it takes nothing from what a seed drew before there was a disk.
         plan.disk = rng.chance(512).then(|| draw_disk(rng));
         plan.snapshot_every = rng.chance(400).then(|| rng.between(5, 200));
+        let retains = plan.snapshot_every.is_some() && rng.chance(512);
+        plan.retain_segments = retains.then(|| rng.between(1, 4));
         plan
     }
 
@@ -165,7 +170,7 @@ impl Plan {
             "{} messages, {topology}, {shards} shards, segments of {segment_bytes} bytes, \
              lines {lines:?} (hold {hold_max}), server breaks {} in 1024, {:?}, rules change at \
              {:?}, {deaths} deaths, tears {tears}, {:?}, fills up {fills_up}, {:?}, \
-             snapshots {:?}",
+             snapshots {:?}, segments kept {:?}",
             self.messages.len(),
             self.server_breaks_in_1024,
             self.manners,
@@ -173,6 +178,7 @@ impl Plan {
             self.at_rest,
             self.disk,
             self.snapshot_every,
+            self.retain_segments,
         )
     }
 
@@ -192,6 +198,7 @@ impl Plan {
             fills_up: false,
             disk: None,
             snapshot_every: None,
+            retain_segments: None,
             ..*self
         }
     }
@@ -217,6 +224,9 @@ impl Plan {
         }
         if let Some(every) = self.snapshot_every {
             let _ = writeln!(text, "snapshot_every = {every}");
+        }
+        if let Some(segments) = self.retain_segments {
+            let _ = writeln!(text, "retain_segments = {segments}");
         }
         text.push_str("[[feed]]\nname = \"feed\"\nprotocol = \"itch50\"\n");
         match &self.lines {

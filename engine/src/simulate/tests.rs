@@ -10,7 +10,8 @@ fn in_a_folder(seed: u64, keep: bool) -> Outcome {
 /// The world of a seed as it was when that seed found something: without what came later.
 fn as_it_was(seed: u64, change: impl FnOnce(&mut Plan)) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
-    let mut plan = Plan { snapshot_every: None, ..Plan::draw(&mut Rng::new(seed)) };
+    let mut plan = Plan::draw(&mut Rng::new(seed));
+    (plan.snapshot_every, plan.retain_segments) = (None, None);
     change(&mut plan);
     play_as(&plan, seed, false, &Registry::builtin(), &dir.path().join("world")).unwrap()
 }

@@ -72,6 +72,8 @@ pub(super) struct Wrongs {
     pub(super) lost: u64,
     /// Starts that began from snapshots.
     pub(super) from_snapshots: u32,
+    /// Entries that were retired.
+    pub(super) retired: u64,
 }
 
 /// See the [module](self).
@@ -93,6 +95,8 @@ pub(super) struct World<'a> {
     pub(super) before: Vec<Option<u64>>,
     /// What a death left in every shard's journal.
     pub(super) kept: Vec<Vec<Entry>>,
+    /// Of every shard, the entries that were retired.
+    pub(super) retired: Vec<Vec<Entry>>,
     /// Of every shard, the entries that it had when rules changed: the venue waited for them.
     pub(super) settled: Vec<usize>,
     /// Of every shard, the last entry that is known to be durable.
@@ -152,6 +156,7 @@ impl<'a> World<'a> {
             trace,
             before: vec![None; plan.shards],
             kept: vec![Vec::new(); plan.shards],
+            retired: vec![Vec::new(); plan.shards],
             settled: vec![0; plan.shards],
             durable: vec![0; plan.shards],
             forgotten: HashSet::new(),
@@ -262,8 +267,13 @@ impl<'a> World<'a> {
         if self.faults.dies_now() {
             return self.die("between two turns");
         }
-        let Some(run) = &mut self.run else { return Ok(()) };
-        match catch_unwind(AssertUnwindSafe(|| run.step(turn))) {
+        let Some(mut run) = self.run.take() else { return Ok(()) };
+        let stepped = self.noting_retired(matches!(turn, Turn::Shadow(..)), || {
+            catch_unwind(AssertUnwindSafe(|| run.step(turn)))
+        });
+        self.run = Some(run);
+        let stepped = stepped?;
+        match stepped {
             Ok(stepped) => {
                 stepped.context("a turn")?;
                 let failure = self.run.as_mut().and_then(Stepped::take_shadow_failure);
@@ -316,8 +326,8 @@ impl<'a> World<'a> {
         ensure!(is_well, "a start finds a {case}");
         self.run = Some(run);
         let flip = self.flip.take();
-        for (shard, folders) in self.folders().iter().enumerate() {
-            let (kept, now) = (&self.kept[shard], entries(folders));
+        for shard in 0..self.plan.shards {
+            let (kept, now) = (&self.kept[shard], self.whole(shard));
             let equal = kept.iter().zip(&now).take_while(|(then, now)| same(then, now)).count();
             if equal == kept.len() {
                 continue;
@@ -354,7 +364,9 @@ impl<'a> World<'a> {
     /// A journal failed: the run ends in order, and starts again when there is room.
     fn end_after_failure(&mut self) -> anyhow::Result<()> {
         let Some(run) = self.run.take() else { return Ok(()) };
-        let ended = match catch_unwind(AssertUnwindSafe(|| run.finish())) {
+        let ended =
+            self.noting_retired(true, || catch_unwind(AssertUnwindSafe(|| run.finish())))?;
+        let ended = match ended {
             Ok(ended) => ended,
             Err(panic) => {
                 died_or_panicked(&*panic)?;
@@ -390,7 +402,7 @@ impl<'a> World<'a> {
         fs::write(self.dir.join("rules.sql"), &self.plan.rules[1])?;
         self.config = Config::load(&self.dir.join("config.toml"), self.registry)?;
         self.rules_changed = true;
-        self.settled = self.folders().iter().map(|folders| entries(folders).len()).collect();
+        self.settled = self.journals().iter().map(Vec::len).collect();
         let Some(run) = &mut self.run else { return Ok(()) };
         match catch_unwind(AssertUnwindSafe(|| run.reload())) {
             Ok(reloaded) => reloaded.context("rules that change")?,
@@ -461,7 +473,7 @@ impl<'a> World<'a> {
                 ensure!(idle, "{what} has something to do: {recovered:?}");
             }
             let Some(run) = self.run.take() else { continue };
-            let ended = run.finish();
+            let ended = self.noting_retired(true, || run.finish())?;
             ensure!(ended.failures.is_empty(), "{what}: {:?}", ended.failures);
             let sinks = ended.egress.iter().flat_map(|egress| &egress.sinks);
             let dropped: u64 = sinks.map(|sink| sink.dropped).sum();
@@ -493,9 +505,17 @@ impl<'a> World<'a> {
         (desk.lines.clone(), desk.again)
     }
 
+    /// A shard's entries, those that were retired before the others.
+    pub(super) fn whole(&self, shard: usize) -> Vec<Entry> {
+        let left = entries(&self.folders()[shard]);
+        let first = left.first().map_or(u64::MAX, |entry| entry.seq);
+        let retired = self.retired[shard].iter().filter(|entry| entry.seq < first);
+        retired.cloned().chain(left).collect()
+    }
+
     /// Every shard's entries.
     pub(super) fn journals(&self) -> Vec<Vec<Entry>> {
-        self.folders().iter().map(entries).collect()
+        (0..self.plan.shards).map(|shard| self.whole(shard)).collect()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::journal::{
     EntryRef, Followed, Follower, JournalError, Kind, Retained, Retention, first_seq, retain,
 };
 use crate::recover::ShardFolders;
-use crate::sys::disk::PlainDisk;
+use crate::sys::disk::LocalDisk;
 
 /// See the [module](self).
 pub(super) struct Retiring {
@@ -89,7 +89,7 @@ impl Retiring {
                 Err(error) => return Err(error.into()),
             }
         }
-        match retain(&PlainDisk, dir, before, &self.policy, SystemTime::now()) {
+        match retain(&LocalDisk, dir, before, &self.policy, SystemTime::now()) {
             Err(JournalError::NoJournal(_)) => Ok(Retained::default()),
             done => Ok(done?),
         }
