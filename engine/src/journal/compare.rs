@@ -91,7 +91,8 @@ pub fn compare(a: &Path, b: &Path, ignore: Ignore) -> Result<Comparison, Journal
 }
 
 /// Where a copy of segments on disk differs from those in memory: number of the segment, and byte.
-/// Of what is in both; what is not written yet on disk is zero there, and differs from nothing.
+/// Of what is in both; what is not written yet on disk is zero there, and differs from nothing, but
+/// only where the copy's mark has it that this may be.
 ///
 /// # Errors
 /// If a segment cannot be read.
@@ -108,14 +109,16 @@ pub fn difference(hot: &Path, durable: &Path) -> Result<Option<(u64, u64)>, Jour
         }
         let read = |path: &Path| retain::read(path).map_err(JournalError::io("read", path));
         let (ours, mut theirs) = (read(&path)?, read(copy)?);
-        if mark::find(&theirs).is_some() {
+        let mark = mark::find(&theirs);
+        let is_durable = |at: usize| mark.is_none_or(|from| (at as u64) < from);
+        if mark.is_some() {
             theirs.truncate(theirs.len() - MARK_BYTES);
         }
         let pieces = theirs.chunks(PIECE_BYTES).enumerate();
         for (at, piece) in pieces.map(|(i, piece)| (i * PIECE_BYTES, piece)) {
             let same = ours.get(at..at + piece.len()).is_some_and(|own| own == piece);
             let differs = |(i, &byte): (usize, &u8)| {
-                byte != 0 && ours.get(at + i).copied().unwrap_or(0) != byte
+                (byte != 0 || is_durable(at + i)) && ours.get(at + i).copied().unwrap_or(0) != byte
             };
             if !same && let Some(i) = piece.iter().enumerate().position(differs) {
                 return Ok(Some((number, (at + i) as u64)));

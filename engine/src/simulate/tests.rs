@@ -65,3 +65,10 @@ fn worlds_that_found_faults_of_durable_copies_hold() {
 fn a_session_begins_where_it_begins_whatever_line_is_ahead() {
     assert_eq!(as_it_was(800, |plan| plan.disk = None).failure, None);
 }
+
+/// A bit flipped in a durable segment that was prepared and never begun: the next run wrote into it,
+/// and what stood behind its end made the journal a damaged one.
+#[test]
+fn a_prepared_segment_is_made_anew_by_the_next_run() {
+    assert_eq!(in_a_folder(532, false).failure, None);
+}

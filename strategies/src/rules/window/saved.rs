@@ -117,9 +117,19 @@ impl Windows {
     /// If the bytes are nothing of the sort; the windows are then as they were.
     pub fn restore(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
         let mut fresh = Self::new(self.spec.clone()).map_err(|_| StateError::Version)?;
+        if self.is_new() {
+            // In its own memory, which was made resident, in large pages: that takes as long as all
+            // the rest.
+            return self.restore_all(state).inspect_err(|_| *self = fresh);
+        }
         fresh.restore_all(state)?;
         *self = fresh;
         Ok(())
+    }
+
+    /// Whether it has never taken a row.
+    fn is_new(&self) -> bool {
+        self.clock == 1 && self.horizon == 0 && self.keys.live().is_empty()
     }
 
     fn restore_all(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
@@ -145,8 +155,10 @@ impl Windows {
             *count = state.u64()?.min(u64::MAX >> 1);
         }
         let keys = small(state, self.spec.keys_max + 1)?;
+        let raw: Vec<usize> = self.raw_words().collect();
+        let mut key = Vec::with_capacity(self.spec.key_words);
         for _ in 0..keys {
-            self.restore_key(state)?;
+            self.restore_key(state, &raw, &mut key)?;
         }
         // Every key must be found where it lies, which a vacant entry on its way would prevent.
         for &entry in self.keys.live() {
@@ -158,19 +170,25 @@ impl Windows {
         Ok(())
     }
 
-    fn restore_key(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {
+    /// The next key, whose state is told by its rows but for the words `raw`. `key` is room.
+    fn restore_key(
+        &mut self,
+        state: &mut StateReader<'_>,
+        raw: &[usize],
+        key: &mut Vec<u64>,
+    ) -> Result<(), StateError> {
         let entry = small(state, self.keys.entries())?;
         let used = u32::try_from(state.u64()?).map_err(|_| state.damaged())?;
         let (newest, frame_rows) = (state.u64()?, state.u64()?);
-        let mut key = Vec::with_capacity(self.spec.key_words);
+        key.clear();
         for _ in 0..self.spec.key_words {
             key.push(state.u64()?);
         }
         if !self.keys.vacant(entry) || used & 1 == 0 {
             return Err(state.damaged());
         }
-        self.keys.occupy(entry, &key, used);
-        for at in self.raw_words().collect::<Vec<_>>() {
+        self.keys.occupy(entry, key, used);
+        for &at in raw {
             self.keys.state_mut(entry)[at] = state.u64()?;
         }
         let mut head = Head { newest, ..self.keys.head(entry) };
