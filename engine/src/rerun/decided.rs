@@ -8,7 +8,9 @@
 //! DIR/rules-0123456789abcdef.toml  those that took their place, by the name in sys.rule_change
 //! ```
 //!
-//! Invariant: a rule set is on disk before a shard runs it.
+//! Each begins with a line that has the checksum of what follows.
+//!
+//! Invariant: a rule set is on disk before a shard runs it, and read only as it was written.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +21,9 @@ use anyhow::Context;
 use corelane_strategies::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::exit::Failure;
 use crate::config::{Config, RulesSection};
+use crate::sys::crc::Crc32c;
 use crate::sys::disk::{Disk, LocalDisk};
 
 /// The configuration.
@@ -52,8 +56,36 @@ pub fn is_decided(name: &str) -> bool {
     name == CONFIG || name == RULES || name.starts_with("rules-") && name.ends_with(".toml")
 }
 
+/// Of a text, filled up with zeros to whole words.
+fn checksum(text: &str) -> u32 {
+    let words = text.as_bytes().chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    });
+    Crc32c::detect().words(0, &words.collect::<Vec<_>>())
+}
+
+/// Reads what [`write`] wrote.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let bytes = fs::read(path)?;
+    let checked = std::str::from_utf8(&bytes).ok().and_then(|text| {
+        let (first, text) = text.split_once('\n')?;
+        (first == first_line(text)).then(|| text.to_owned())
+    });
+    checked.ok_or_else(|| {
+        let what = format!("{} is not as it was written: a copy of it is needed", path.display());
+        Failure::bad_data(what).into()
+    })
+}
+
+fn first_line(text: &str) -> String {
+    format!("# crc32c {:08x} of what follows: it is not to be changed", checksum(text))
+}
+
 /// Writes a file so that it is there whole or not at all, after a power cut too.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let text = first_line(text) + "\n" + text;
     let new = path.with_extension("new");
     let written = || -> io::Result<()> {
         // One may be left of a start that died.
@@ -98,7 +130,7 @@ fn write_rules(path: &Path, config: &Config) -> anyhow::Result<()> {
 /// If they are not there, or cannot be used by this program.
 pub fn load(dir: &Path, registry: &Registry) -> anyhow::Result<Config> {
     let path = dir.join(CONFIG);
-    let text = fs::read_to_string(&path).with_context(|| {
+    let text = read(&path).with_context(|| {
         format!("cannot read {}: say which configuration decided", path.display())
     })?;
     let mut config = Config::parse(&path.display().to_string(), &text, registry)?;
@@ -115,8 +147,8 @@ pub fn load_rules(dir: &Path, fingerprint: u64, config: &mut Config) -> anyhow::
 }
 
 fn read_rules(path: &Path, config: &mut Config) -> anyhow::Result<()> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("the rules that decided are not there: {}", path.display()))?;
+    let text = read(path)
+        .with_context(|| format!("cannot read the rules that decided: {}", path.display()))?;
     let files: RuleFiles =
         toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
     let sections = files.file.into_iter();
