@@ -109,7 +109,8 @@ impl World<'_> {
             let durable = self.durable[shard];
             ensure!(has as u64 >= durable, "shard {shard}: of {durable} durable entries {has} are");
             self.wrongs.lost += (had - has) as u64;
-            has_any |= !entries(folders).is_empty();
+            // A segment that was begun will do: it names the journal.
+            has_any |= folders.open().is_ok_and(|reader| reader.segments() > 0);
             let actions = before[has..].iter().filter(|entry| entry.kind == Kind::Action);
             gone.extend(actions.filter_map(|action| ActionId::of(action.record())));
         }
