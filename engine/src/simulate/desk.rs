@@ -91,6 +91,7 @@ impl Desk {
     /// From now on nothing goes wrong.
     pub(super) fn heal(&mut self) {
         (self.manners.lasts_ns, self.manners.away_ns, self.refuses_until) = (0, 0, 0);
+        self.dies_in = 0;
         if let Some(connection) = &mut self.connection {
             connection.breaks_at = u64::MAX;
         }

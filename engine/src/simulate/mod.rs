@@ -47,7 +47,7 @@ use crate::generate::rng::Rng;
 use check::Left;
 use plan::Plan;
 use trace::Trace;
-use world::{Ending, World, Wrongs};
+use world::{Ending, World, Wrongs, words};
 
 /// Where worlds have their files, if it is there.
 const MEMORY_FILES: &str = "/dev/shm";
@@ -124,7 +124,7 @@ fn play_as(
     let (ending, failure) = match played {
         Ok(Ok(ending)) => (Some(ending), None),
         Ok(Err(error)) => (None, Some(format!("{error:#}"))),
-        Err(_) => (None, Some("the simulator panicked".to_owned())),
+        Err(panic) => (None, Some(format!("the simulator panicked: {}", words(&*panic)))),
     };
     Ok(Outcome { hash: trace.hash(), ending, wrongs, failure, lines: trace.take_lines() })
 }

@@ -530,7 +530,13 @@ pub(super) fn died_or_panicked(panic: &(dyn Any + Send)) -> anyhow::Result<()> {
     if panic.is::<Died>() {
         return Ok(());
     }
+    bail!("the engine panicked: {}", words(panic))
+}
+
+/// What a panic says.
+pub(super) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    bail!("the engine panicked: {}", text.unwrap_or("without a word"))
+    let died = || panic.is::<Died>().then_some("an engine died where none was to");
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).or_else(died);
+    text.unwrap_or("without a word")
 }
