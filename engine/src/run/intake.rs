@@ -325,6 +325,8 @@ impl<D: Downstream> SessionHandler for Intake<D> {
         let now = self.clock.now();
         let slot = &mut self.feeds[self.conns[conn]];
         slot.feed.end_of_session(now, &mut self.downstream);
+        // It may be all that comes, if an earlier run has had everything else.
+        self.last_packet = now;
         self.downstream.end_packet();
     }
 }

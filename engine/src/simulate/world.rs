@@ -23,7 +23,7 @@ use super::damage::{self, entries};
 use super::desk::{self, Desk};
 use super::disk::SimDisk;
 use super::edges::{SimEdges, SimFaults};
-use super::plan::{DISK, Plan};
+use super::plan::{AtRest, DISK, Plan};
 use super::time::Time;
 use super::trace::Trace;
 use super::venue::{self, SimBackend, Venue};
@@ -468,7 +468,10 @@ impl<'a> World<'a> {
                 let recovered = self.run.as_ref().and_then(|run| run.recovered.as_ref());
                 // A file that is noted when it is synced may have been ahead of its note at a
                 // death; what it has comes again, and is passed over, until it gets another action.
-                let is_rid = |how: &RecoveredReport| how.resent == 0 || self.plan.disk.is_some();
+                // So may be one in whose note a bit flipped.
+                let (disk, at_rest) = (self.plan.disk, self.plan.at_rest);
+                let may_lag = disk.is_some() || at_rest == AtRest::Flipped;
+                let is_rid = |how: &RecoveredReport| how.resent == 0 || may_lag;
                 let idle = recovered.is_some_and(|how| how.case == "closed" && is_rid(how));
                 ensure!(idle, "{what} has something to do: {recovered:?}");
             }

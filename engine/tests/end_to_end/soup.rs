@@ -94,3 +94,26 @@ fn a_server_that_comes_late_is_waited_for() {
     assert!(side.actions() == reference.actions());
     side.assert_same_journal(&reference);
 }
+
+/// The end of the session is all that comes then.
+#[test]
+fn a_run_that_has_had_every_message_ends_with_the_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = ["--messages", "4000", "--symbols", "6", "--episodes", "1", "--stuffing", "0"];
+    let capture = generate(dir.path(), "a.pcap", free_group(), &size);
+    let pace = ["--speed", "max", "--clients", "0"];
+    let (_server, address) = serve(dir.path(), &capture, "127.0.0.1:0", &pace).unwrap();
+    for engine in ["backend = \"uring\"", "backend = \"socket\""] {
+        let side = Side::new(engine, &soup_feed(&address), "");
+        for records in [4_000, 0] {
+            let run = match side.try_start(&["--until-end"]) {
+                Ok(run) => run,
+                Err(ended) if ended.stderr.contains("backend uring is not to be had") => break,
+                Err(ended) => panic!("the run does not start: {ended:?}"),
+            };
+            run.done();
+            assert_eq!(side.report()["totals"]["messages"], records, "{engine}");
+            side.assert_journal_closed();
+        }
+    }
+}
