@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 use corelane_feeds::record::Record;
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::entry::{EntryRef, Place};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
-use super::reader::{EntryRef, Place, is_begun, segments_of_both};
+use super::reader::{is_begun, segments_of_both};
 use super::segment::{Found, Segment};
 use super::{COMPRESSED_SUFFIX, Damage, JournalError, retain, segment_path};
 use crate::sys::crc::Crc32c;

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::journal::{Batch, End, EntryRef, JournalReader, Kind};
 use crate::snapshot::{Replica, Snapshot};
 
-/// Entries read at once: the memory that the last need is on its way while the first are decided on.
+/// Entries read at once: memory that the last need is on its way while the first are decided on.
 const AHEAD: usize = 16;
 
 /// A shard as it was after the last entry of its journal.

@@ -49,6 +49,11 @@ impl World<'_> {
             let dirs = [Some(self.config.journal.dir.as_path()), self.config.journal.copy_dir()];
             let dirs: Vec<_> = dirs.into_iter().flatten().filter(|dir| dir.exists()).collect();
             self.flip = damage::flip(&dirs, &mut self.rng)?;
+            self.is_unsure |= self.flip.as_ref().is_some_and(|flip| {
+                flip.path
+                    .file_stem()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("confirmed"))
+            });
             let flip = self.flip.as_ref().map(|flip| {
                 let name = flip.path.strip_prefix(&self.dir).unwrap_or(&flip.path);
                 format!("bit {} of byte {} of {} flips", flip.bit, flip.byte, name.display())

@@ -242,7 +242,8 @@ pub fn run(args: &SimulateArgs, registry: &Registry, out: &mut impl Write) -> an
     writeln!(
         out,
         "{} seeds, {} deaths, {} of them power cuts that took {} entries, none durable: \
-         {} starts were from snapshots, {} entries were retired, {} went to the end, {} refused damage, {} cut it off",
+         {} starts were from snapshots, {} entries were retired, {} went to the end, {} refused \
+         damage, {} cut it off",
         count(&tally.seeds),
         count(&tally.deaths),
         count(&tally.power_cuts),

@@ -66,15 +66,15 @@ fn a_session_begins_where_it_begins_whatever_line_is_ahead() {
     assert_eq!(as_it_was(800, |plan| plan.disk = None).failure, None);
 }
 
-/// A bit flipped in the rules beside the journal: they were taken for other ones, which those of the
-/// configuration then took the place of.
+/// A bit flipped in the rules beside the journal: they were taken for other ones, which those of
+/// the configuration then took the place of.
 #[test]
 fn rules_in_which_a_bit_flipped_are_no_rules() {
     assert_eq!(in_a_folder(821, false).failure, None);
 }
 
-/// A bit flipped in a durable segment that was prepared and never begun: the next run wrote into it,
-/// and what stood behind its end made the journal a damaged one.
+/// A bit flipped in a durable segment that was prepared and never begun: the next run wrote into
+/// it, and what stood behind its end made the journal a damaged one.
 #[test]
 fn a_prepared_segment_is_made_anew_by_the_next_run() {
     assert_eq!(in_a_folder(532, false).failure, None);

@@ -29,7 +29,7 @@ use super::trace::Trace;
 use super::venue::{self, SimBackend, Venue};
 use crate::cli::exit;
 use crate::config::Config;
-use crate::egress::Edges;
+use crate::egress::{Edges, id_of_line};
 use crate::generate::rng::Rng;
 use crate::journal::Entry;
 use crate::recover::ShardFolders;
@@ -113,6 +113,8 @@ pub(super) struct World<'a> {
     over: bool,
     rules_changed: bool,
     pub(super) flip: Option<damage::Flip>,
+    /// A bit flipped in the note of a sink: which actions its file has is not known any more.
+    pub(super) is_unsure: bool,
     /// The last death was a power cut.
     pub(super) was_dark: bool,
 }
@@ -168,6 +170,7 @@ impl<'a> World<'a> {
             over: false,
             rules_changed: plan.rules_change_at.is_none(),
             flip: None,
+            is_unsure: false,
             was_dark: false,
         };
         if let Some(at) = plan.rules_change_at {
@@ -498,6 +501,16 @@ impl<'a> World<'a> {
         if self.file_begins > 0 && bytes.starts_with(b"\n") {
             // The end of a torn line before.
             bytes.remove(0);
+        }
+        if self.is_unsure {
+            // Rather twice than never.
+            let (mut seen, mut once) = (HashSet::new(), Vec::new());
+            for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+                if id_of_line(line).is_none_or(|id| seen.insert(id)) {
+                    once.extend_from_slice(line);
+                }
+            }
+            return Ok(once);
         }
         Ok(bytes)
     }
