@@ -91,8 +91,8 @@ pub fn compare(a: &Path, b: &Path, ignore: Ignore) -> Result<Comparison, Journal
 }
 
 /// Where a copy of segments on disk differs from those in memory: number of the segment, and byte.
-/// Of what is in both; what is not written yet on disk is zero there, and differs from nothing, but
-/// only where the copy's mark has it that this may be.
+/// Of what is in both; what is not written yet on disk is zero there, and differs from nothing: in
+/// the last segment of the copy, behind its mark if it has one.
 ///
 /// # Errors
 /// If a segment cannot be read.
@@ -102,6 +102,13 @@ pub fn difference(hot: &Path, durable: &Path) -> Result<Option<(u64, u64)>, Jour
         listed => listed,
     };
     let copies: BTreeMap<u64, PathBuf> = list(durable)?.into_iter().collect();
+    let mut last = None;
+    for (&number, path) in copies.iter().rev() {
+        if is_begun(path)? {
+            last = Some(number);
+            break;
+        }
+    }
     for (number, path) in list(hot)? {
         let Some(copy) = copies.get(&number) else { continue };
         if !is_begun(&path)? || !is_begun(copy)? {
@@ -110,7 +117,8 @@ pub fn difference(hot: &Path, durable: &Path) -> Result<Option<(u64, u64)>, Jour
         let read = |path: &Path| retain::read(path).map_err(JournalError::io("read", path));
         let (ours, mut theirs) = (read(&path)?, read(copy)?);
         let mark = mark::find(&theirs);
-        let is_durable = |at: usize| mark.is_none_or(|from| (at as u64) < from);
+        // A copier that dies while it opens the last one leaves it without.
+        let is_durable = |at: usize| mark.map_or(Some(number) != last, |from| (at as u64) < from);
         if mark.is_some() {
             theirs.truncate(theirs.len() - MARK_BYTES);
         }
