@@ -66,7 +66,7 @@ fn checksum(text: &str) -> u32 {
     Crc32c::detect().words(0, &words.collect::<Vec<_>>())
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 fn read(path: &Path) -> anyhow::Result<String> {
     let bytes = fs::read(path)?;
     let checked = std::str::from_utf8(&bytes).ok().and_then(|text| {
