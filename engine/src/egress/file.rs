@@ -74,6 +74,12 @@ impl FileSink {
             end_torn_line(path, &mut file)?;
         }
         let written = if is_file { file.metadata()?.len() } else { 0 };
+        if is_synced && is_file && written > 0 {
+            // An earlier run may have died before it did.
+            fault::before(FileOp::Sync, path)?;
+            file.sync_data()?;
+            fault::synced(path);
+        }
         let sink = Self {
             written,
             file,

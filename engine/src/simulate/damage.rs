@@ -120,8 +120,14 @@ fn take_back_end(dir: &Path, last: &Entry, rng: &mut Rng) -> io::Result<()> {
     if rng.chance(512) { write(&path, end, &[0; WORD_BYTES as usize]) } else { zero(&path, end) }
 }
 
-/// Takes back the last bytes that were written to a file of actions, behind the line of `noted`.
-pub(super) fn tear_file(path: &Path, noted: &[ActionId], rng: &mut Rng) -> io::Result<()> {
+/// Takes back the last bytes that were written to a file of actions, behind the line of `noted` and
+/// what was synced.
+pub(super) fn tear_file(
+    path: &Path,
+    noted: &[ActionId],
+    synced: u64,
+    rng: &mut Rng,
+) -> io::Result<()> {
     let Ok(bytes) = fs::read(path) else { return Ok(()) };
     let mut at = 0;
     let mut floor = 0;
@@ -131,7 +137,7 @@ pub(super) fn tear_file(path: &Path, noted: &[ActionId], rng: &mut Rng) -> io::R
             floor = at;
         }
     }
-    let left = bytes.len() - floor;
+    let left = bytes.len() - floor.max(synced as usize).min(bytes.len());
     let cut = rng.below(left.min(2_000) as u32 + 1) as usize;
     OpenOptions::new().write(true).open(path)?.set_len((bytes.len() - cut) as u64)
 }

@@ -73,7 +73,9 @@ impl World<'_> {
             self.note(format_args!("shard {shard}: {undone} entries were not yet written"));
         }
         let noted = self.noted("file")?;
-        damage::tear_file(&self.actions_file(), &noted, &mut self.rng)?;
+        let file = self.actions_file();
+        let synced = self.faults.synced_bytes(&file);
+        damage::tear_file(&file, &noted, synced, &mut self.rng)?;
         self.file_begins = self.file_begins.min(self.file_bytes());
         Ok(())
     }
