@@ -98,6 +98,9 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]
@@ -111,10 +114,22 @@ mod tests {
 
     #[test]
     fn counting_works_or_says_why_not() {
-        // This thread alone: perf refuses all if one of them has ended, as tests beside this do.
-        let own = std::fs::read_link("/proc/thread-self").unwrap();
-        let own = own.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        let counts = count_threads(&[own], Duration::from_millis(10));
+        // One thread that is busy: of one that sleeps perf counts nothing, and if one has ended, as
+        // those of other tests do, it refuses all.
+        let (stop, (tell, told)) = (AtomicBool::new(false), channel());
+        let counts = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+            });
+            let busy = told.recv().unwrap();
+            let busy = busy.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let counts = count_threads(&[busy], Duration::from_millis(50));
+            stop.store(true, Ordering::Relaxed);
+            counts
+        });
         if available().is_empty() {
             assert!(counts.is_empty() && unavailable().is_some());
         } else {
