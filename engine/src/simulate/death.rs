@@ -116,6 +116,8 @@ impl World<'_> {
             let durable = self.durable[shard];
             ensure!(has as u64 >= durable, "shard {shard}: of {durable} durable entries {has} are");
             self.wrongs.lost += (had - has) as u64;
+            // A shard that has nothing any more may have no note either: its actions come again.
+            self.is_unsure |= has == 0 && had > 0;
             // A segment that was begun will do: it names the journal.
             has_any |= folders.open().is_ok_and(|reader| reader.segments() > 0);
             let actions = before[has..].iter().filter(|entry| entry.kind == Kind::Action);

@@ -113,7 +113,8 @@ pub(super) struct World<'a> {
     over: bool,
     rules_changed: bool,
     pub(super) flip: Option<damage::Flip>,
-    /// A bit flipped in the note of a sink: which actions its file has is not known any more.
+    /// A bit flipped in the note of a sink, or a power cut took all that a shard had: which actions
+    /// its file has is not known any more.
     pub(super) is_unsure: bool,
     /// The last death was a power cut.
     pub(super) was_dark: bool,
