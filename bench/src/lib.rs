@@ -12,6 +12,7 @@ pub mod gates;
 pub mod host;
 pub mod journal;
 pub mod latency;
+mod listen;
 pub mod many_rules;
 pub mod perf;
 pub mod recovery;

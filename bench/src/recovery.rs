@@ -10,7 +10,7 @@
 //! the way to a journal, or there is no figure.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use anyhow::{Context, ensure};
 use corelane::sys::affinity;
 use serde_json::Value;
 
+use crate::listen::accept;
 use crate::throughput::process::{Process, number};
 
 /// How long an engine runs that is only to start.
@@ -144,7 +145,12 @@ impl Accounts {
         let mut engine = Process::start(binary, None, |command| {
             command.arg("run").arg(&config).args(["--json", "--idle-exit", "2s"]);
         })?;
-        let stream = accept(&listener, &mut engine)?;
+        let stream = accept(&listener, || {
+            ensure!(!engine.has_ended()?, "it ended before");
+            std::thread::sleep(Duration::from_millis(5));
+            Ok(())
+        });
+        let stream = stream.context("the engine did not connect")?;
         let send =
             || affinity::pin(self.cpus.1).map_err(Into::into).and_then(|()| self.send(stream));
         let sent = std::thread::scope(|scope| scope.spawn(send).join());
@@ -184,23 +190,6 @@ impl Accounts {
         let mut rest = String::new();
         let _ = BufReader::new(stream).read_line(&mut rest);
         Ok(())
-    }
-}
-
-/// The connection of an engine, unless it ends first.
-fn accept(listener: &TcpListener, engine: &mut Process) -> anyhow::Result<TcpStream> {
-    listener.set_nonblocking(true)?;
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error).context("the engine did not connect"),
-        }
-        ensure!(!engine.has_ended()?, "the engine ended before it connected");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -19,6 +19,7 @@ use corelane_feeds::soupbintcp::write_accepted;
 use super::PATIENCE;
 use super::path::{End, Path};
 use super::pings::{ANSWER_BYTES, Pings, SESSION, number_of};
+use crate::listen::accept;
 
 /// Buffer for answers that the generator has not taken yet.
 const ANSWERS_BYTES: usize = 8 << 20;
@@ -97,7 +98,8 @@ impl Waiting {
         let wire = match self {
             Self::Udp(socket) => Wire::Udp { socket, targets },
             Self::Tcp { feed, answers } => {
-                let mut stream = accept(&feed).context("the side's connection for the feed")?;
+                let mut stream =
+                    accept_side(&feed).context("the side's connection for the feed")?;
                 stream.set_read_timeout(Some(PATIENCE))?;
                 let mut login = [0; LOGIN_BYTES];
                 stream.read_exact(&mut login).context("the side's login")?;
@@ -105,7 +107,7 @@ impl Waiting {
                 let mut accepted = Vec::new();
                 write_accepted(&mut accepted, &SESSION, 1);
                 stream.write_all(&accepted)?;
-                let answers = accept(&answers).context("the side's connection for answers")?;
+                let answers = accept_side(&answers).context("the side's connection for answers")?;
                 for stream in [&stream, &answers] {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
@@ -118,23 +120,14 @@ impl Waiting {
     }
 }
 
-/// Waits for a connection, but not for ever.
-fn accept(listener: &TcpListener) -> anyhow::Result<TcpStream> {
-    listener.set_nonblocking(true)?;
+/// Waits for a connection of the side, but not for ever.
+fn accept_side(listener: &TcpListener) -> anyhow::Result<TcpStream> {
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                ensure!(Instant::now() < deadline, "nobody connected");
-                std::thread::yield_now();
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    accept(listener, || {
+        ensure!(Instant::now() < deadline, "nobody connected");
+        std::thread::yield_now();
+        Ok(())
+    })
 }
 
 enum Wire {

@@ -76,9 +76,7 @@ impl FileSink {
         let written = if is_file { file.metadata()?.len() } else { 0 };
         if is_synced && is_file && written > 0 {
             // An earlier run may have died before it did.
-            fault::before(FileOp::Sync, path)?;
-            file.sync_data()?;
-            fault::synced(path);
+            sync(&file, path)?;
         }
         let sink = Self {
             written,
@@ -104,8 +102,7 @@ impl FileSink {
         }
         synced.at = now;
         let path = Path::new(&self.ledger.stats.target);
-        let done = fault::before(FileOp::Sync, path).and_then(|()| self.file.sync_data());
-        match done.inspect(|()| fault::synced(path)) {
+        match sync(&self.file, path) {
             Ok(()) => (synced.sent, synced.position) = (self.ledger.stats.sent, position),
             Err(error) => {
                 synced.failed = true;
@@ -142,6 +139,13 @@ impl FileSink {
         self.ledger.failed("cannot write", error);
         self.retry_at = Nanos(now.0.saturating_add(RETRY_NS));
     }
+}
+
+fn sync(file: &File, path: &Path) -> io::Result<()> {
+    fault::before(FileOp::Sync, path)?;
+    file.sync_data()?;
+    fault::synced(path);
+    Ok(())
 }
 
 /// A crash may have left half a line: ends it, so that it spoils no other.

@@ -271,7 +271,6 @@ impl Copier {
         let hot = segment_path(&self.hot, self.at.segment + 1);
         let bytes = fs::metadata(&hot).map_err(JournalError::io("look at", &hot))?.len();
         let path = segment_path(&self.dir, self.at.segment + 1);
-        let allocate = JournalError::io("allocate", &path);
         if path.exists() {
             if is_begun(&path)? {
                 return Ok(());
@@ -279,7 +278,7 @@ impl Copier {
             // An earlier run made it: whatever became of its zeros would be damage one day.
             self.disk.remove(&path).map_err(JournalError::io("delete", &path))?;
         }
-        create_segment(&*self.disk, &path, bytes).map_err(&allocate)?;
+        create_segment(&*self.disk, &path, bytes).map_err(JournalError::io("allocate", &path))?;
         self.disk.sync_dir(&self.dir).map_err(JournalError::io("sync", &self.dir))
     }
 

@@ -56,16 +56,6 @@ pub fn is_decided(name: &str) -> bool {
     name == CONFIG || name == RULES || name.starts_with("rules-") && name.ends_with(".toml")
 }
 
-/// Of a text, filled up with zeros to whole words.
-fn checksum(text: &str) -> u32 {
-    let words = text.as_bytes().chunks(8).map(|chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        u64::from_le_bytes(word)
-    });
-    Crc32c::detect().words(0, &words.collect::<Vec<_>>())
-}
-
 /// Reads what [`write()`] wrote.
 fn read(path: &Path) -> anyhow::Result<String> {
     let bytes = fs::read(path)?;
@@ -80,7 +70,8 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 fn first_line(text: &str) -> String {
-    format!("# crc32c {:08x} of what follows: it is not to be changed", checksum(text))
+    let sum = Crc32c::detect().bytes(text.as_bytes());
+    format!("# crc32c {sum:08x} of what follows: it is not to be changed")
 }
 
 /// Writes a file so that it is there whole or not at all, after a power cut too.

@@ -16,6 +16,7 @@ use corelane_strategies::action::ActionId;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{SinkFormat, SinkSection, SinkTarget};
+use crate::egress::id_of_line;
 
 /// Times of venues that count from midnight cannot be held against ours, nor can the receipts of a
 /// capture against the sending of what it led to later.
@@ -35,7 +36,6 @@ pub struct Stages {
 /// The stamps of an action's line.
 #[derive(Deserialize)]
 struct Stamped {
-    id: String,
     ts_recv: Option<u64>,
     ts_sent: Option<u64>,
 }
@@ -77,20 +77,15 @@ pub(super) fn stamped_files(sinks: &[SinkSection]) -> Vec<PathBuf> {
 
 /// From the receipt of its cause to the sending of an action, by its line in a file.
 fn sent(id: &ActionId, file: &Path) -> std::io::Result<Option<u64>> {
-    let id = id.to_string();
     for line in BufReader::new(File::open(file)?).lines() {
         let line = line?;
-        // Most lines are of other actions: no need to parse them.
-        if !line.contains(&id) {
+        if id_of_line(line.as_bytes()) != Some(*id) {
             continue;
         }
         let invalid = |error| std::io::Error::new(ErrorKind::InvalidData, error);
-        let stamped: Stamped = serde_json::from_str(&line).map_err(invalid)?;
-        if stamped.id == id {
-            let (received, sent) = (stamped.ts_recv, stamped.ts_sent);
-            let took = received.zip(sent).and_then(|(received, sent)| sent.checked_sub(received));
-            return Ok(took.filter(|ns| *ns < DAY_NS));
-        }
+        let Stamped { ts_recv, ts_sent } = serde_json::from_str(&line).map_err(invalid)?;
+        let took = ts_recv.zip(ts_sent).and_then(|(received, sent)| sent.checked_sub(received));
+        return Ok(took.filter(|ns| *ns < DAY_NS));
     }
     Ok(None)
 }

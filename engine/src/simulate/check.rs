@@ -30,6 +30,13 @@ pub(super) fn ids(lines: &[u8]) -> Vec<ActionId> {
     lines.split_inclusive(|&byte| byte == b'\n').filter_map(id_of_line).collect()
 }
 
+/// The ids of the actions among entries, but for those in shadow.
+pub(super) fn sent_ids(entries: &[Entry]) -> impl Iterator<Item = ActionId> {
+    let actions = entries.iter().filter(|entry| entry.kind == Kind::Action);
+    let sent = actions.filter(|action| action.record().header.flags & FLAG_SHADOW == 0);
+    sent.filter_map(|action| ActionId::of(action.record()))
+}
+
 fn sorted(lines: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<_> = lines.split_inclusive(|&byte| byte == b'\n').collect();
     lines.sort_unstable();
@@ -41,9 +48,7 @@ impl Left {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let mut decided = HashSet::new();
         for (shard, entries) in self.journals.iter().enumerate() {
-            let actions = entries.iter().filter(|entry| entry.kind == Kind::Action);
-            let taken = actions.filter(|action| action.record().header.flags & FLAG_SHADOW == 0);
-            for id in taken.filter_map(|action| ActionId::of(action.record())) {
+            for id in sent_ids(entries) {
                 ensure!(decided.insert(id), "shard {shard}: action {id} is decided twice");
             }
         }

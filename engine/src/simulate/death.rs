@@ -14,7 +14,6 @@ use std::panic::catch_unwind;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, ensure};
-use corelane_feeds::record::FLAG_SHADOW;
 use corelane_strategies::action::ActionId;
 
 use super::check;
@@ -211,19 +210,18 @@ impl World<'_> {
         };
         let gone = before.into_iter().filter(|entry| entry.seq > known && entry.seq < first.seq);
         let gone: Vec<Entry> = gone.collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
         let file: HashSet<_> =
             check::ids(&fs::read(self.actions_file()).unwrap_or_default()).into_iter().collect();
         let desk: HashSet<_> = check::ids(&self.desk.lock().lines).into_iter().collect();
-        for action in gone.iter().filter(|entry| entry.kind == Kind::Action) {
-            let is_taken = action.record().header.flags & FLAG_SHADOW == 0;
-            let Some(id) = ActionId::of(action.record()).filter(|_| is_taken) else { continue };
+        for id in check::sent_ids(&gone) {
             let has = file.contains(&id) && desk.contains(&id);
             ensure!(has, "shard {shard}: action {id} was retired before it arrived");
         }
-        if !gone.is_empty() {
-            self.note(format_args!("shard {shard}: entries before {} are retired", first.seq));
-            self.wrongs.retired += gone.len() as u64;
-        }
+        self.note(format_args!("shard {shard}: entries before {} are retired", first.seq));
+        self.wrongs.retired += gone.len() as u64;
         self.retired[shard].extend(gone);
         Ok(())
     }

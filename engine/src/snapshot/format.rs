@@ -117,17 +117,6 @@ struct SectionHead {
 
 const _: () = assert!(size_of::<SectionHead>() == SECTION_BYTES);
 
-/// The checksum of bytes, the last word filled up with zeros.
-fn checksum(crc: Crc32c, bytes: &[u8]) -> u32 {
-    let mut words = [0u64; 512];
-    bytes.chunks(size_of_val(&words)).fold(0, |sum, chunk| {
-        let count = chunk.len().div_ceil(8);
-        words[count - 1] = 0;
-        words.as_mut_bytes()[..chunk.len()].copy_from_slice(chunk);
-        crc.words(sum, &words[..count])
-    })
-}
-
 /// Puts a snapshot together in a buffer: the header's place first, then sections in order.
 pub(super) struct Writer<'a> {
     out: &'a mut Vec<u8>,
@@ -148,7 +137,7 @@ impl<'a> Writer<'a> {
         fill(self.out);
         let payload = &self.out[head + SECTION_BYTES..];
         let bytes = payload.len() as u64;
-        let crc = checksum(Crc32c::detect(), payload);
+        let crc = Crc32c::detect().bytes(payload);
         let place = &mut self.out[head..head + SECTION_BYTES];
         place.copy_from_slice(SectionHead { kind: kind as u32, crc, bytes }.as_bytes());
         let padded = self.out.len().next_multiple_of(8);
@@ -160,7 +149,7 @@ impl<'a> Writer<'a> {
     pub(super) fn finish(self, header: SnapshotHeader) {
         let bytes = self.out.len() as u64;
         let mut header = SnapshotHeader { bytes, sections: self.sections, ..header };
-        header.crc = checksum(Crc32c::detect(), &header.as_bytes()[..HEADER_CRC_OFFSET]);
+        header.crc = Crc32c::detect().bytes(&header.as_bytes()[..HEADER_CRC_OFFSET]);
         self.out[..HEADER_BYTES].copy_from_slice(header.as_bytes());
     }
 }
@@ -178,7 +167,7 @@ pub(super) fn read_header(start: &[u8], file_bytes: u64) -> Result<SnapshotHeade
     if header.version != VERSION {
         return Err(Unfit::Version(header.version));
     }
-    let crc = checksum(Crc32c::detect(), &header.as_bytes()[..HEADER_CRC_OFFSET]);
+    let crc = Crc32c::detect().bytes(&header.as_bytes()[..HEADER_CRC_OFFSET]);
     if header.crc != crc || header.pad != 0 {
         return Err(Unfit::Damaged("its header is not as it was written"));
     }
@@ -206,7 +195,7 @@ pub(super) fn read_sections(bytes: &[u8], header: &SnapshotHeader) -> Result<Sec
         let payload = bytes.get(begin..end).ok_or(BAD)?;
         let padding = bytes.get(end..padded).ok_or(BAD)?;
         let is_whole = head.kind == kind as u32
-            && head.crc == checksum(Crc32c::detect(), payload)
+            && head.crc == Crc32c::detect().bytes(payload)
             && padding.iter().all(|&byte| byte == 0);
         if !is_whole {
             return Err(BAD);

@@ -13,6 +13,8 @@
 //! ```
 #![allow(unsafe_code)]
 
+use zerocopy::IntoBytes;
+
 /// Reversed polynomial of CRC-32C.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
@@ -83,6 +85,18 @@ impl Crc32c {
             return !unsafe { words_sse42(!crc, words) };
         }
         !words.iter().fold(!crc, |state, &word| step_table(state, word))
+    }
+
+    /// The checksum of `bytes`, the last word filled up with zeros.
+    #[must_use]
+    pub fn bytes(self, bytes: &[u8]) -> u32 {
+        let mut words = [0u64; 512];
+        bytes.chunks(size_of_val(&words)).fold(0, |sum, chunk| {
+            let count = chunk.len().div_ceil(8);
+            words[count - 1] = 0;
+            words.as_mut_bytes()[..chunk.len()].copy_from_slice(chunk);
+            self.words(sum, &words[..count])
+        })
     }
 
     /// Copies `words` to `to` and returns the checksum of `prefix` and them, continued from `crc`.
