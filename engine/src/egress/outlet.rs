@@ -127,12 +127,17 @@ impl Outlet {
         is_written
     }
 
-    /// Whether the file has the action already, though the journal knew nothing of it.
+    /// Whether the file has the action already, though the journal knew nothing of it. Asked for
+    /// each that is new of its shard, while those of other shards may still come again.
     #[inline]
     pub(super) fn is_ahead(&mut self, id: &ActionId) -> bool {
-        let Some(notes) = self.notes.as_mut().filter(|notes| !notes.ahead.is_empty()) else {
+        let Some(notes) = &mut self.notes else { return false };
+        if let Some(past) = &mut notes.past {
+            return past.written.remove(id);
+        }
+        if notes.ahead.is_empty() {
             return false;
-        };
+        }
         let is_ahead = notes.ahead.remove(id);
         notes.ahead_left -= u32::from(!is_ahead);
         if notes.ahead_left == 0 {

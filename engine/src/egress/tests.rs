@@ -1,5 +1,6 @@
 //! Sinks against real sockets and files, filters, order.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -85,6 +86,34 @@ fn a_file_gets_every_action_and_is_appended_to() {
     let lines = file_lines(&path);
     assert_eq!(lines[0], "{\"id\":\"torn by a cra");
     assert_eq!(seqs(lines[1..].iter().cloned()), (0..2_000).collect::<Vec<_>>());
+}
+
+/// After a power cut: the journal of the first shard has lost an action that the file has, and the
+/// second shard's comes again.
+#[test]
+fn a_file_that_is_ahead_of_one_shard_gets_nothing_twice_while_another_comes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    let mut spec = spec("f", Target::File(path.clone()));
+    (spec.shards, spec.synced) = (2, true);
+    spec.confirm_in = ["shard-000", "shard-001"].map(|shard| folder.path().join(shard)).to_vec();
+    let began = [("f".to_owned(), 0)].into();
+    let runs = [
+        (vec![], vec![(0, 1), (1, 2)]),
+        (vec![0, 1], vec![(0, 1), (1, 2), (0, 3)]),
+        (vec![1, 1], vec![(1, 2), (0, 1), (0, 3), (1, 4)]),
+    ];
+    for (again, actions) in runs {
+        let past = again.into_iter().map(|again| Past { again, ..Past::default() });
+        spec.past = past.map(|past| Past { began: BTreeMap::clone(&began), ..past }).collect();
+        let mut egress = open(&spec);
+        for (shard, seq) in actions {
+            egress.take(shard, order(seq).as_record());
+        }
+        let stats = egress.finish(PATIENCE);
+        assert_eq!(stats.sinks[0].dropped, 0);
+    }
+    assert_eq!(seqs(file_lines(&path)), [1, 2, 3, 4]);
 }
 
 #[test]

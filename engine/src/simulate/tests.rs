@@ -79,3 +79,10 @@ fn rules_in_which_a_bit_flipped_are_no_rules() {
 fn a_prepared_segment_is_made_anew_by_the_next_run() {
     assert_eq!(in_a_folder(532, false).failure, None);
 }
+
+/// Actions that the file had and a power cut took from one shard's journal were sent once more,
+/// if they were decided on while those of another shard still came again.
+#[test]
+fn what_the_file_is_ahead_of_one_shard_is_known_while_others_come_again() {
+    assert_eq!(in_a_folder(6_894, false).failure, None);
+}
