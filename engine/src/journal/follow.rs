@@ -10,25 +10,21 @@
 //! time, and takes an entry only if its checksum fits. What does not is taken for an entry that is
 //! being written, and looked at again later.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use corelane_feeds::record::Record;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 use super::entry::{EntryRef, Place};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
 use super::reader::{is_begun, segments_of_both};
-use super::segment::{Found, Segment};
-use super::{COMPRESSED_SUFFIX, Damage, JournalError, retain, segment_path};
+use super::segment::{Found, Segment, Source};
+use super::{COMPRESSED_SUFFIX, Damage, JournalError, segment_path};
 use crate::sys::crc::Crc32c;
 
-/// How much is read at once.
-const PIECE_BYTES: usize = 1 << 18;
 /// So many looks in vain at bytes that are no entry make them damage: an append takes nanoseconds.
 const LOOKS_MAX: u32 = 1_000;
 
@@ -47,12 +43,10 @@ pub struct Follower {
     hot: PathBuf,
     durable: Option<PathBuf>,
     crc: Crc32c,
-    /// The segment at hand, once it was begun.
-    file: Option<(Source, SegmentHeader)>,
+    /// The segment at hand, and its header once it was begun.
+    segment: Segment,
+    header: Option<SegmentHeader>,
     number: u64,
-    /// What was read of it, from byte `begins` on.
-    piece: Segment,
-    begins: usize,
     /// Where the next entry is expected.
     at: usize,
     next_seq: u64,
@@ -62,13 +56,6 @@ pub struct Follower {
     from: Option<Place>,
     /// Looks in vain at the same bytes.
     looks: u32,
-}
-
-/// Where a segment is read from.
-enum Source {
-    File(File),
-    /// One that was compressed, as it was before.
-    Bytes(Vec<u8>),
 }
 
 impl Follower {
@@ -85,15 +72,13 @@ impl Follower {
         let all = segments_of_both(hot, durable)?;
         let oldest = all.first().map_or(0, |(number, _)| *number);
         let number = from.map_or(oldest, |place| place.segment.max(oldest));
-        let words = vec![0; PIECE_BYTES / WORD_BYTES];
         Ok(Self {
             hot: hot.to_owned(),
             durable: durable.map(Path::to_owned),
             crc: Crc32c::detect(),
-            file: None,
+            segment: Segment::default(),
+            header: None,
             number,
-            piece: Segment { number, words, ..Segment::default() },
-            begins: 0,
             at: 0,
             next_seq: 1,
             link: None,
@@ -109,10 +94,10 @@ impl Follower {
     pub fn read(&mut self) -> Result<Followed<'_>, JournalError> {
         let mut is_fresh = false;
         let (kind, payload, crc) = loop {
-            if self.file.is_none() && !self.begin()? {
+            if self.header.is_none() && !self.begin()? {
                 return Ok(Followed::Nothing);
             }
-            match self.piece.parse(self.crc, self.at - self.begins, self.next_seq) {
+            match self.segment.parse(self.crc, self.at, self.next_seq) {
                 Found::Entry { kind: Kind::End, payload, crc } => {
                     if !self.take_end(payload, crc)? {
                         return Ok(Followed::Closed);
@@ -129,7 +114,7 @@ impl Follower {
             }
         };
         let (seq, segment, offset) = (self.next_seq, self.number, self.at as u64);
-        let bytes = self.piece.words[payload].as_bytes();
+        let bytes = self.segment.payload(payload);
         let record = Record::from_bytes(bytes).ok().filter(|r| r.header.bytes() == bytes.len());
         let Some(record) = record else {
             return Err(JournalError::Damaged { segment, offset, why: Damage::Record });
@@ -137,7 +122,7 @@ impl Follower {
         self.at += WORD_BYTES + bytes.len();
         self.next_seq += 1;
         self.looks = 0;
-        let journal_id = self.file.as_ref().map_or([0; 2], |(_, header)| header.journal_id);
+        let journal_id = self.header.map_or([0; 2], |header| header.journal_id);
         Ok(Followed::Entry(EntryRef { journal_id, seq, kind, segment, offset, crc, record }))
     }
 
@@ -149,11 +134,8 @@ impl Follower {
 
     /// Reads the segment on from the place at hand.
     fn fill(&mut self) -> Result<(), JournalError> {
-        let Some((source, _)) = &self.file else { return Ok(()) };
-        let read = source.read_at(self.piece.words.as_mut_bytes(), self.at as u64);
-        let read = read.map_err(JournalError::io("read", &segment_path(&self.hot, self.number)))?;
-        (self.begins, self.piece.bytes) = (self.at, read - read % WORD_BYTES);
-        Ok(())
+        let read = self.segment.read_on(self.at);
+        read.map_err(JournalError::io("read", &segment_path(&self.hot, self.number)))
     }
 
     /// Opens the segment at hand, if its writer has begun it.
@@ -177,10 +159,10 @@ impl Follower {
         if !is_linked {
             return Err(self.damaged(Damage::Link));
         }
-        (self.piece.salt, self.piece.number) = (header.salt(self.crc), self.number);
-        (self.at, self.begins, self.next_seq) = (HEADER_BYTES, HEADER_BYTES, header.base_seq);
-        (self.piece.bytes, self.looks) = (0, 0);
-        self.file = Some((source, header));
+        self.segment.open(source).map_err(JournalError::io("open", &path))?;
+        (self.segment.salt, self.segment.number) = (header.salt(self.crc), self.number);
+        (self.at, self.next_seq, self.looks) = (HEADER_BYTES, header.base_seq, 0);
+        self.header = Some(header);
         if let Some(from) = self.from.take() {
             self.go_behind(&from, &header)?;
         }
@@ -240,9 +222,9 @@ impl Follower {
         }
         (self.at, self.next_seq) = (from.offset as usize, from.seq);
         self.fill()?;
-        match self.piece.parse(self.crc, 0, from.seq) {
+        match self.segment.parse(self.crc, self.at, from.seq) {
             Found::Entry { payload, crc, .. } if crc == from.crc => {
-                self.at += payload.end * WORD_BYTES;
+                self.at += WORD_BYTES * (1 + payload.len());
                 self.next_seq += 1;
                 Ok(())
             }
@@ -256,7 +238,7 @@ impl Follower {
         payload: std::ops::Range<usize>,
         crc: u32,
     ) -> Result<bool, JournalError> {
-        let end = EndMarker::read_from_bytes(self.piece.words[payload].as_bytes());
+        let end = EndMarker::read_from_bytes(self.segment.payload(payload));
         let Some(end) = end.ok().filter(|end| end.next_seq == self.next_seq) else {
             return Err(self.damaged(Damage::Entry));
         };
@@ -266,50 +248,11 @@ impl Follower {
         }
         self.link = Some((self.at as u64, crc));
         self.number += 1;
-        self.file = None;
+        self.header = None;
         Ok(true)
     }
 
     fn damaged(&self, why: Damage) -> JournalError {
         JournalError::Damaged { segment: self.number, offset: self.at as u64, why }
     }
-}
-
-impl Source {
-    fn open(path: &Path) -> io::Result<Self> {
-        if !retain::is_compressed(path) {
-            return Ok(Self::File(File::open(path)?));
-        }
-        Ok(Self::Bytes(retain::read(path)?))
-    }
-
-    /// Fills as much as there is from `at` on.
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-        match self {
-            Self::File(file) => read_at(file, bytes, at),
-            Self::Bytes(all) => {
-                let rest = all.get(at as usize..).unwrap_or_default();
-                let read = rest.len().min(bytes.len());
-                bytes[..read].copy_from_slice(&rest[..read]);
-                Ok(read)
-            }
-        }
-    }
-}
-
-/// Fills as much as the file has from `at` on.
-fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<usize> {
-    let mut total = 0;
-    while !bytes.is_empty() {
-        match file.read_at(bytes, at) {
-            Ok(0) => break,
-            Ok(read) => {
-                bytes = &mut bytes[read..];
-                (at, total) = (at + read as u64, total + read);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(total)
 }

@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corelane_feeds::record::Record;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 use super::entry::{Entry, EntryRef, Place};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
-use super::mark::{self, MARK_BYTES};
-use super::segment::{Found, Segment};
+use super::mark::MARK_BYTES;
+use super::segment::{Found, Segment, Source};
 use super::{
     Damage, JournalConfig, JournalError, SEGMENT_BYTES_MAX, retain, segment_path, segments,
     shard_dir,
@@ -60,6 +60,16 @@ pub enum Tail {
         /// Bytes behind it that are no entry.
         bytes: u64,
     },
+}
+
+/// What to read before what stands at a place counts.
+enum Try {
+    /// The piece that begins there.
+    Piece,
+    /// All behind it.
+    Rest,
+    /// It was read.
+    Nothing,
 }
 
 /// Reads one shard's journal. An iterator; when it has ended, [`JournalReader::tail`] says how.
@@ -293,13 +303,8 @@ impl JournalReader {
         };
         let number = *number;
         self.segment.number = number;
-        self.segment.bytes = read_words(path, number, &mut self.segment.words)?;
-        self.segment.torn_from = mark::find(&self.segment.words.as_bytes()[..self.segment.bytes]);
-        if self.segment.torn_from.is_some() {
-            self.segment.bytes -= MARK_BYTES;
-            self.segment.words.truncate(self.segment.bytes.div_ceil(WORD_BYTES));
-        }
-        let header = SegmentHeader::read_from_prefix(self.segment.words.as_bytes());
+        open_segment(path, &mut self.segment)?;
+        let header = SegmentHeader::read_from_prefix(self.segment.beginning());
         let header = header.map(|(header, _)| header).map_err(|_| Damage::Header);
         let header = header.and_then(|header| {
             self.check_header(&header, number, link)?;
@@ -307,7 +312,7 @@ impl JournalReader {
         });
         let header = match header {
             Ok(header) => header,
-            Err(Damage::Header) if self.header_is_torn(number) => {
+            Err(Damage::Header) if self.header_is_torn(number)? => {
                 let bytes = self.segment.bytes_after(0) as u64;
                 self.tail = Some(Tail::Torn { segment: number, offset: 0, bytes });
                 return Ok(());
@@ -325,13 +330,14 @@ impl JournalReader {
 
     /// Whether a header that is not as it was written is the last thing that was: of the last
     /// segment, with no whole entry behind it.
-    fn header_is_torn(&mut self, number: u64) -> bool {
+    fn header_is_torn(&mut self, number: u64) -> Result<bool, JournalError> {
+        self.read_rest(0)?;
         let Some(before) = self.header.filter(|_| self.file + 1 == self.files.len()) else {
-            return self.segment.bytes < HEADER_BYTES && self.file + 1 == self.files.len();
+            return Ok(self.segment.bytes < HEADER_BYTES && self.file + 1 == self.files.len());
         };
         let header = SegmentHeader { segment: number, ..before };
         self.segment.salt = header.salt(self.crc);
-        !self.segment.is_followed(self.crc, HEADER_BYTES - WORD_BYTES, self.next_seq)
+        Ok(!self.segment.is_followed(self.crc, HEADER_BYTES - WORD_BYTES, self.next_seq))
     }
 
     fn check_header(
@@ -365,15 +371,45 @@ impl JournalReader {
 
     /// Goes to the next entry: what it is, where its payload lies, its checksum.
     fn step(&mut self) -> Result<Option<(Kind, Range<usize>, u32)>, JournalError> {
+        let mut tries = Try::Piece;
         while self.tail.is_none() && !self.leads_on {
-            match self.segment.parse(self.crc, self.at, self.next_seq) {
-                Found::Entry { kind: Kind::End, payload, crc } => self.take_end(payload, crc)?,
+            let why = match self.segment.parse(self.crc, self.at, self.next_seq) {
+                Found::Entry { kind: Kind::End, payload, crc } => {
+                    self.take_end(payload, crc)?;
+                    tries = Try::Piece;
+                    continue;
+                }
                 Found::Entry { kind, payload, crc } => return Ok(Some((kind, payload, crc))),
-                Found::Unwritten => self.tail = Some(self.assess(Damage::Hole)?),
-                Found::Bad => self.tail = Some(self.assess(Damage::Entry)?),
-            }
+                Found::Unwritten => Damage::Hole,
+                Found::Bad => Damage::Entry,
+            };
+            tries = match tries {
+                Try::Piece => {
+                    let read = self.segment.read(self.at);
+                    read.map_err(JournalError::io("read", self.path()))?;
+                    Try::Rest
+                }
+                Try::Rest => {
+                    self.read_rest(self.at)?;
+                    Try::Nothing
+                }
+                Try::Nothing => {
+                    self.tail = Some(self.assess(why)?);
+                    Try::Nothing
+                }
+            };
         }
         Ok(None)
+    }
+
+    /// Has all of the segment at hand from byte `at` on in memory.
+    fn read_rest(&mut self, at: usize) -> Result<(), JournalError> {
+        self.segment.read_rest(at).map_err(JournalError::io("read", self.path()))
+    }
+
+    /// Of the segment at hand.
+    fn path(&self) -> &Path {
+        self.files.get(self.file).map_or(Path::new(""), |(_, path)| path)
     }
 
     /// The next entry, where it lies; none at the end, of which [`JournalReader::tail`] says more.
@@ -388,7 +424,7 @@ impl JournalReader {
         let Some((kind, payload, crc)) = found else { return Ok(None) };
         let (seq, at, segment) = (self.next_seq, self.at, self.segment.number);
         let journal_id = self.header.map_or([0; 2], |header| header.journal_id);
-        let bytes = self.segment.words[payload].as_bytes();
+        let bytes = self.segment.payload(payload);
         let record = Record::from_bytes(bytes).ok().filter(|r| r.header.bytes() == bytes.len());
         let Some(record) = record else {
             self.failed = true;
@@ -403,8 +439,8 @@ impl JournalReader {
 
     /// Takes the end marker: goes on to the next segment, or ends.
     fn take_end(&mut self, payload: Range<usize>, crc: u32) -> Result<(), JournalError> {
-        let Ok(end) = EndMarker::read_from_bytes(self.segment.words[payload.clone()].as_bytes())
-        else {
+        let behind = self.at + WORD_BYTES * (1 + payload.len());
+        let Ok(end) = EndMarker::read_from_bytes(self.segment.payload(payload)) else {
             return Err(self.damaged_here(Damage::Entry));
         };
         let next = self.segment.number + 1;
@@ -412,7 +448,7 @@ impl JournalReader {
             return Err(self.damaged_here(Damage::Entry));
         }
         self.end = Some((self.at as u64, crc));
-        let behind = payload.end * WORD_BYTES;
+        self.read_rest(behind)?;
         if self.segment.bytes_after(behind) > 0 {
             return Err(damaged(self.segment.number, behind, Damage::Trailing));
         }
@@ -516,28 +552,18 @@ pub(super) fn is_begun(path: &Path) -> Result<bool, JournalError> {
     Ok(magic.iter().any(|&byte| byte != 0))
 }
 
-/// Reads a whole file into `words` and returns its length in bytes.
-fn read_words(path: &Path, segment: u64, words: &mut Vec<u64>) -> Result<usize, JournalError> {
-    if retain::is_compressed(path) {
+/// Opens a segment's file and reads the beginning of it.
+fn open_segment(path: &Path, segment: &mut Segment) -> Result<(), JournalError> {
+    let number = segment.number;
+    let source = match Source::open(path) {
         // One that cannot be read is damaged: all that there was of it was written at once.
-        let bytes = retain::read(path).map_err(|_| damaged(segment, 0, Damage::Header))?;
-        words.clear();
-        words.resize(bytes.len().div_ceil(WORD_BYTES), 0);
-        words.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
-        return Ok(bytes.len());
-    }
+        Err(_) if retain::is_compressed(path) => return Err(damaged(number, 0, Damage::Header)),
+        opened => opened.map_err(JournalError::io("open", path))?,
+    };
     let read = JournalError::io("read", path);
-    let mut file = File::open(path).map_err(JournalError::io("open", path))?;
-    let length = file.metadata().map_err(&read)?.len();
-    if length > (SEGMENT_BYTES_MAX + MARK_BYTES) as u64 {
-        return Err(damaged(segment, 0, Damage::Header));
+    segment.open(source).map_err(&read)?;
+    if segment.bytes > SEGMENT_BYTES_MAX + MARK_BYTES {
+        return Err(damaged(number, 0, Damage::Header));
     }
-    let length = length as usize;
-    // What an earlier segment left there is read over, but for what fills up the last word.
-    words.resize(length.div_ceil(WORD_BYTES), 0);
-    if let Some(last) = words.last_mut() {
-        *last = 0;
-    }
-    file.read_exact(&mut words.as_mut_bytes()[..length]).map_err(&read)?;
-    Ok(length)
+    segment.find_mark().and_then(|()| segment.read(0)).map_err(&read)
 }

@@ -3,28 +3,40 @@
 //! Invariant: what decides is written, in memory and on disk, before any shard runs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use corelane_strategies::registry::Registry;
 
-use super::plan;
 use crate::config::{Config, Start};
 use crate::recover::{self, DirLock, Recovery};
 use crate::rerun::decided;
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// A file in the folder of a journal that a replay wrote.
 const REPLAYED: &str = "replayed";
+
+/// A run's journal at its start.
+#[derive(Default)]
+pub(super) struct OpenedJournal {
+    /// Its folders are this process's as long as these are there.
+    pub(super) locks: Vec<DirLock>,
+    /// What an earlier run left, if it is gone on with.
+    pub(super) recovery: Option<Recovery>,
+    /// Where an earlier journal went that is not gone on with.
+    pub(super) kept: Vec<PathBuf>,
+}
 
 /// Takes the journal's folders: what an earlier run left there is gone on with, or kept away.
 pub(super) fn open_journal(
     config: &Config,
     registry: &Registry,
     live: bool,
-) -> anyhow::Result<(Vec<DirLock>, Option<Recovery>)> {
+) -> anyhow::Result<OpenedJournal> {
     let section = &config.journal;
     if !section.enabled {
-        return Ok((Vec::new(), None));
+        return Ok(OpenedJournal::default());
     }
     let dirs: Vec<&Path> =
         [Some(section.dir.as_path()), section.copy_dir()].into_iter().flatten().collect();
@@ -34,13 +46,15 @@ pub(super) fn open_journal(
     // What a replay decided is no past of a live run, which may be about to receive the same.
     if live && section.start == Start::Recover && !is_replayed {
         let recovery = recover::recover(config, registry)?;
-        if let Some(recovery) = recovery {
+        if recovery.is_some() {
             recover::spread_decided(section)?;
-            return Ok((locks, Some(recovery)));
+            return Ok(OpenedJournal { locks, recovery, kept: Vec::new() });
         }
     }
+    let mut kept = Vec::new();
     for (dir, lock) in dirs.iter().zip(&mut locks) {
-        if plan::keep_earlier_journal(dir)? {
+        if let Some(earlier) = keep_earlier_journal(dir)? {
+            kept.push(earlier);
             *lock = DirLock::take(dir)?;
         }
         decided::save(dir, config)?;
@@ -50,5 +64,27 @@ pub(super) fn open_journal(
                 .with_context(|| format!("cannot make {}", replayed.display()))?;
         }
     }
-    Ok((locks, None))
+    Ok(OpenedJournal { locks, recovery: None, kept })
+}
+
+/// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it,
+/// which is returned if there was one.
+fn keep_earlier_journal(dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let earlier = match crate::journal::shard_dirs(dir) {
+        Ok(shards) => !shards.is_empty(),
+        Err(_) => false,
+    };
+    if !earlier {
+        return Ok(None);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut name = dir.as_os_str().to_owned();
+    name.push(format!(".{}", now.as_millis()));
+    let name = PathBuf::from(name);
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    LocalDisk
+        .rename(dir, &name)
+        .and_then(|()| parent.map_or(Ok(()), |parent| LocalDisk.sync_dir(parent)))
+        .with_context(|| format!("cannot move the earlier journal {} away", dir.display()))?;
+    Ok(Some(name))
 }

@@ -6,7 +6,7 @@ use std::env;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use corelane_feeds::feed::{Feed, FeedConfig, Protocol};
@@ -31,7 +31,6 @@ use crate::egress::{EgressSpec, Filter, Format, SinkConfig, Target};
 use crate::journal::{DurableConfig, JournalConfig, shard_dir};
 use crate::reactor::{ConnSpec, Interface, ReactorSpec, SocketSpec};
 use crate::recover::{SeenFeeds, ShardLeft};
-use crate::sys::disk::{Disk, LocalDisk};
 
 /// Bytes of a datagram of text: a jumbo frame.
 const TEXT_DATAGRAM_BYTES_MAX: usize = 9_216;
@@ -352,29 +351,4 @@ fn differ(what: &str, then: &[String], now: &[String]) -> Option<String> {
     let at = (0..then.len().max(now.len())).find(|&at| then.get(at) != now.get(at))?;
     let text = |list: &[String]| list.get(at).map_or("none", |text| text.trim_end()).to_owned();
     Some(format!("{what} {} was `{}` and is `{}`", at + 1, text(then), text(now)))
-}
-
-/// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it;
-/// whether there was one.
-///
-/// # Errors
-/// If it cannot be renamed.
-pub(super) fn keep_earlier_journal(dir: &Path) -> anyhow::Result<bool> {
-    let earlier = match crate::journal::shard_dirs(dir) {
-        Ok(shards) => !shards.is_empty(),
-        Err(_) => false,
-    };
-    if !earlier {
-        return Ok(false);
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut name = dir.as_os_str().to_owned();
-    name.push(format!(".{}", now.as_millis()));
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    LocalDisk
-        .rename(dir, Path::new(&name))
-        .and_then(|()| parent.map_or(Ok(()), |parent| LocalDisk.sync_dir(parent)))
-        .with_context(|| format!("cannot move the earlier journal {} away", dir.display()))?;
-    eprintln!("corelane: the earlier journal is kept as {}", Path::new(&name).display());
-    Ok(true)
 }

@@ -77,8 +77,11 @@ pub fn execute(
         Input::Live => None,
         Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
-    let (_locks, recovery) = open_journal(config, registry, shape.live)?;
-    let past = Past::of(recovery);
+    let journal = open_journal(config, registry, shape.live)?;
+    for earlier in &journal.kept {
+        eprintln!("corelane: the earlier journal is kept as {}", earlier.display());
+    }
+    let (_locks, past) = (journal.locks, Past::of(journal.recovery));
     if let Some(report) = &past.report {
         eprintln!("corelane: {report}");
     }

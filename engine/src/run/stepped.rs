@@ -114,8 +114,8 @@ impl<B: Backend> Stepped<B> {
         mut open: impl FnMut(&[(usize, u8)], &[usize]) -> B,
     ) -> anyhow::Result<Self> {
         let shape = Shape::of(config, &Input::Live);
-        let (locks, recovery) = open_journal(config, registry, true)?;
-        let past = Past::of(recovery);
+        let journal = open_journal(config, registry, true)?;
+        let (locks, past) = (journal.locks, Past::of(journal.recovery));
         let (wanted, config) = (config, past.config.as_ref().unwrap_or(config));
         let names: Names = Arc::new(RwLock::new(plan::deciders(config)));
         let watched = !wanted.rules.is_empty();
