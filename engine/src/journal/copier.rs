@@ -60,6 +60,8 @@ pub struct Copier {
     oldest: u64,
     /// The newest at the beginning: until it is full, what is sent again may be read from before.
     first: u64,
+    /// The segment that it made last on disk.
+    made: Option<u64>,
     notes: NoteCopies,
     closed: bool,
     counters: DurableCounters,
@@ -130,6 +132,7 @@ impl Copier {
             group: Vec::with_capacity(group_bytes),
             oldest,
             first,
+            made: None,
             notes,
             closed: false,
             counters: DurableCounters::default(),
@@ -267,25 +270,36 @@ impl Copier {
 
     /// Makes the segment behind the one at hand, empty, and as long as it is in memory: its mark
     /// must not lie where entries go, as it would behind one that was cut when its journal closed.
-    fn begin_next(&self) -> Result<(), JournalError> {
-        let hot = segment_path(&self.hot, self.at.segment + 1);
+    fn begin_next(&mut self) -> Result<(), JournalError> {
+        let next = self.at.segment + 1;
+        let hot = segment_path(&self.hot, next);
         let bytes = fs::metadata(&hot).map_err(JournalError::io("look at", &hot))?.len();
-        let path = segment_path(&self.dir, self.at.segment + 1);
-        if path.exists() {
-            if is_begun(&path)? {
-                return Ok(());
-            }
-            // An earlier run made it: whatever became of its zeros would be damage one day.
-            self.disk.remove(&path).map_err(JournalError::io("delete", &path))?;
+        let path = segment_path(&self.dir, next);
+        if !self.is_begun_on_disk(&path)? {
+            self.make_segment(next, bytes)?;
+            self.disk.sync_dir(&self.dir).map_err(JournalError::io("sync", &self.dir))?;
         }
-        create_segment(&*self.disk, &path, bytes).map_err(JournalError::io("allocate", &path))?;
-        self.disk.sync_dir(&self.dir).map_err(JournalError::io("sync", &self.dir))
+        Ok(())
+    }
+
+    fn is_begun_on_disk(&self, path: &Path) -> Result<bool, JournalError> {
+        Ok(path.exists() && is_begun(path)?)
+    }
+
+    /// Makes a segment with nothing in it, in place of one that an earlier run made and never
+    /// began: whatever became of its zeros would be damage one day.
+    fn make_segment(&mut self, number: u64, bytes: u64) -> Result<Box<dyn DiskFile>, JournalError> {
+        self.made = Some(number);
+        let path = segment_path(&self.dir, number);
+        let created = create_segment(&*self.disk, &path, bytes);
+        created.map_err(JournalError::io("allocate", &path))
     }
 
     /// Opens the segment at hand on both sides.
     fn open_segment(&mut self) -> Result<OpenSegment, JournalError> {
-        let hot_path = segment_path(&self.hot, self.at.segment);
-        let path = segment_path(&self.dir, self.at.segment);
+        let number = self.at.segment;
+        let hot_path = segment_path(&self.hot, number);
+        let path = segment_path(&self.dir, number);
         let hot = File::open(&hot_path).map_err(JournalError::io("open", &hot_path))?;
         let read = JournalError::io("read", &hot_path);
         let bytes = hot.metadata().map_err(&read)?.len();
@@ -293,17 +307,13 @@ impl Copier {
         hot.read_exact_at(&mut header, 0).map_err(&read)?;
         let header = SegmentHeader::read_from_bytes(&header[..]);
         self.seq = header.map_or(1, |header| header.base_seq);
-        let durable = match self.disk.open(&path) {
-            Ok(mut file) => {
-                let bytes = bytes + MARK_BYTES as u64;
-                file.set_len(bytes).map_err(JournalError::io("lengthen", &path))?;
-                file
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let created = create_segment(&*self.disk, &path, bytes);
-                created.map_err(JournalError::io("allocate", &path))?
-            }
-            Err(error) => return Err(JournalError::io("open", &path)(error)),
+        let durable = if self.made == Some(number) || self.is_begun_on_disk(&path)? {
+            let mut file = self.disk.open(&path).map_err(JournalError::io("open", &path))?;
+            let bytes = bytes + MARK_BYTES as u64;
+            file.set_len(bytes).map_err(JournalError::io("lengthen", &path))?;
+            file
+        } else {
+            self.make_segment(number, bytes)?
         };
         self.disk.sync_dir(&self.dir).map_err(JournalError::io("sync", &self.dir))?;
         Ok(OpenSegment { hot, bytes, durable, path, mark: Mark::new() })
@@ -325,15 +335,19 @@ impl Copier {
     }
 }
 
-/// Makes a segment of `bytes` bytes with nothing in it, and its mark.
+/// Makes a segment of `bytes` bytes with nothing in it, and its mark, in place of one of that name:
+/// a power cut leaves one of the two.
 pub(super) fn create_segment(
     disk: &dyn Disk,
     path: &Path,
     bytes: u64,
 ) -> io::Result<Box<dyn DiskFile>> {
-    let mut file = disk.create(path, bytes + MARK_BYTES as u64)?;
+    let new = path.with_file_name("segment.new");
+    disk.clear(&new)?;
+    let mut file = disk.create(&new, bytes + MARK_BYTES as u64)?;
     file.write_at(bytes, Mark::new().block())?;
     file.sync()?;
+    disk.rename(&new, path)?;
     Ok(file)
 }
 

@@ -76,10 +76,8 @@ pub(super) fn remove_behind(dir: &Path, last: u64) -> Result<(), JournalError> {
 /// Makes an empty segment behind the last one on disk, in the place of one that was never begun,
 /// however much of its first group a power cut left.
 pub(super) fn begin_next(dir: &Path, segment: u64, bytes: u64) -> Result<(), JournalError> {
-    let (path, new) = (segment_path(dir, segment), dir.join("segment.new"));
-    LocalDisk.clear(&new).map_err(JournalError::io("delete", &new))?;
-    create_segment(&LocalDisk, &new, bytes).map_err(JournalError::io("allocate", &new))?;
-    LocalDisk.rename(&new, &path).map_err(JournalError::io("name", &path))?;
+    let path = segment_path(dir, segment);
+    create_segment(&LocalDisk, &path, bytes).map_err(JournalError::io("allocate", &path))?;
     LocalDisk.sync_dir(dir).map_err(JournalError::io("sync", dir))
 }
 

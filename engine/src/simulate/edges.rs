@@ -81,6 +81,8 @@ struct State {
     full: RefCell<Option<(PathBuf, bool)>>,
     /// The disk makes nothing durable.
     broken: Cell<bool>,
+    /// One of the two was so since the engine began.
+    was_any: Cell<bool>,
     /// Lengths of files that were synced by their users.
     synced: RefCell<BTreeMap<PathBuf, u64>>,
 }
@@ -102,11 +104,13 @@ impl SimFaults {
 
     /// From now on there is no room below a folder, or none anywhere else.
     pub(super) fn fill(&self, folder: &Path, below: bool) {
+        self.0.was_any.set(true);
         *self.0.full.borrow_mut() = Some((folder.to_owned(), below));
     }
 
     /// From now on the disk makes nothing durable.
     pub(super) fn break_disk(&self) {
+        self.0.was_any.set(true);
         self.0.broken.set(true);
     }
 
@@ -119,10 +123,17 @@ impl SimFaults {
         self.is_broken() || self.0.full.borrow().is_some()
     }
 
-    /// Makes room, and the disk a good one; whether that was needed.
+    /// An engine begins.
+    pub(super) fn begin(&self) {
+        self.0.was_any.set(self.is_any());
+    }
+
+    /// Makes room, and the disk a good one; whether either was needed since the engine began, which
+    /// may find out later.
     pub(super) fn mend(&self) -> bool {
-        let was_full = self.0.full.take().is_some();
-        self.0.broken.take() || was_full
+        self.0.full.take();
+        self.0.broken.set(false);
+        self.0.was_any.get()
     }
 
     /// Nothing more goes wrong.

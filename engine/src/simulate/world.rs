@@ -294,6 +294,7 @@ impl<'a> World<'a> {
 
     /// Starts the engine, or tells why the world ends here.
     fn start(&mut self) -> anyhow::Result<Option<Ending>> {
+        self.faults.begin();
         if self.deaths_left > 0 && self.rng.chance(200) {
             self.deaths_left -= 1;
             if self.rng.chance(512) {

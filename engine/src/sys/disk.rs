@@ -91,6 +91,17 @@ pub trait Disk: Debug {
     /// If there is none.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Deletes a file if it is there.
+    ///
+    /// # Errors
+    /// If it is there and cannot be deleted.
+    fn clear(&self, path: &Path) -> io::Result<()> {
+        match self.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes names in a folder durable.
     ///
     /// # Errors

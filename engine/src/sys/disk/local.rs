@@ -39,17 +39,6 @@ impl LocalDisk {
         file.write_at(0, bytes)?;
         file.sync()
     }
-
-    /// Deletes a file if it is there.
-    ///
-    /// # Errors
-    /// If it is there and cannot be deleted.
-    pub fn clear(self, path: &Path) -> io::Result<()> {
-        match self.remove(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Disk for LocalDisk {
