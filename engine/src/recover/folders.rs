@@ -3,7 +3,7 @@
 //! Invariant: what is in memory wins; a copy is only asked for what is not there. The two never
 //! differ in a byte that was written on disk, or the run does not start.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use crate::journal::{
 };
 use crate::rerun::decided;
 use crate::snapshot;
+use crate::sys::disk::{Disk, LocalDisk};
 
 /// The folders of one shard.
 #[derive(Clone, Debug)]
@@ -136,18 +137,19 @@ pub fn spread_decided(section: &JournalSection) -> anyhow::Result<()> {
 }
 
 fn copy_decided(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    let names = fs::read_dir(from)?.map(|entry| Ok(entry?.file_name()));
-    let mut names = names.collect::<io::Result<Vec<_>>>()?;
-    names.retain(|name| name.to_str().is_some_and(decided::is_decided) && !to.join(name).exists());
+    LocalDisk.make_dir(to)?;
+    let mut files = LocalDisk.list(from)?;
+    let is_missing =
+        |name: &OsStr| name.to_str().is_some_and(decided::is_decided) && !to.join(name).exists();
+    files.retain(|file| file.file_name().is_some_and(is_missing));
     // Last the one by which they are found to be there.
-    names.sort_by_key(|name| name == decided::CONFIG);
-    for name in names {
-        let (copy, new) = (to.join(&name), to.join("restored.new"));
-        fs::copy(from.join(&name), &new)?;
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, &copy)?;
-        File::open(to)?.sync_all()?;
+    files.sort_by_key(|file| file.ends_with(decided::CONFIG));
+    for file in files {
+        let new = to.join("restored.new");
+        LocalDisk.clear(&new)?;
+        LocalDisk.put(&new, &LocalDisk.read(&file)?)?;
+        LocalDisk.rename(&new, &to.join(file.file_name().unwrap_or_default()))?;
+        LocalDisk.sync_dir(to)?;
     }
     Ok(())
 }
