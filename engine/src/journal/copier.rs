@@ -216,8 +216,7 @@ impl Copier {
         let is_begun = self.at.offset > HEADER_BYTES as u64;
         let mark = open.mark.set(if is_begun { self.at.offset } else { 0 });
         open.durable
-            .write_at(open.bytes, mark)
-            .and_then(|()| open.durable.write_at(first, &self.group))
+            .write_both((open.bytes, mark), (first, &self.group))
             .map_err(JournalError::io("write", &open.path))?;
         open.durable.sync().map_err(JournalError::io("sync", &open.path))?;
         if walked.marker.is_some() {

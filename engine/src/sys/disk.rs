@@ -120,6 +120,15 @@ pub trait DiskFile: Debug {
     /// What the system reports; a part may have been written.
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes bytes at two places, in no order: both are on their way at once where that can be.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_at`].
+    fn write_both(&mut self, one: (u64, &[u8]), other: (u64, &[u8])) -> io::Result<()> {
+        self.write_at(one.0, one.1)?;
+        self.write_at(other.0, other.1)
+    }
+
     /// Waits until all that was written is durable.
     ///
     /// # Errors

@@ -55,12 +55,12 @@ fn trips(answer: Answer) -> anyhow::Result<f64> {
 }
 
 fn ask(socket: &UdpSocket, to: SocketAddr) -> anyhow::Result<f64> {
-    socket.connect(to)?;
+    // Not connected: an answer may come from another socket than what is asked.
     socket.set_nonblocking(true)?;
     let (mut times, mut buffer) = (Vec::with_capacity(TRIPS), [0; 2_048]);
     for trip in 0..WARM_TRIPS + TRIPS {
         let begin = Instant::now();
-        socket.send(&[1; BYTES])?;
+        socket.send_to(&[1; BYTES], to)?;
         let bytes = loop {
             match socket.recv(&mut buffer) {
                 Ok(bytes) => break bytes,

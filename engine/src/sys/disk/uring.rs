@@ -4,9 +4,12 @@
 //! Invariant: every call returns when the kernel has done it: nothing is left to the executor
 //! between two of them.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
@@ -15,7 +18,7 @@ use super::{BLOCK_BYTES, Disk, DiskFile, PlainDisk};
 
 /// Memory that is registered with the ring, within what may be locked by default.
 const IO_BYTES: usize = 1 << 20;
-/// Writes on their way at once: one.
+/// Room for what is on its way at once: two writes.
 const RING_DEPTH: usize = 8;
 /// The most bytes of one write.
 const PIECE_BYTES: usize = 512 << 10;
@@ -108,6 +111,37 @@ impl std::fmt::Debug for UringFile {
     }
 }
 
+/// Waits for two, each of which goes on when it can.
+async fn both<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> (T, T) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(move |cx| {
+        if first.is_none()
+            && let Poll::Ready(done) = one.as_mut().poll(cx)
+        {
+            first = Some(done);
+        }
+        if second.is_none()
+            && let Poll::Ready(done) = other.as_mut().poll(cx)
+        {
+            second = Some(done);
+        }
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (done, other) => {
+                (first, second) = (done, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Whether all of it is whole blocks.
+fn is_whole(at: u64, bytes: &[u8]) -> bool {
+    at.is_multiple_of(BLOCK_BYTES) && (bytes.len() as u64).is_multiple_of(BLOCK_BYTES)
+}
+
 /// Writes whole blocks and returns how many bytes of them.
 async fn write(file: &DmaFile, at: u64, bytes: &[u8]) -> io::Result<usize> {
     let mut buffer = file.alloc_dma_buffer(bytes.len());
@@ -115,23 +149,42 @@ async fn write(file: &DmaFile, at: u64, bytes: &[u8]) -> io::Result<usize> {
     Ok(file.write_at(buffer, at).await?)
 }
 
+impl UringFile {
+    /// What a write left out, whose error a plain one tells.
+    fn write_rest(&mut self, at: u64, bytes: &[u8], written: usize) -> io::Result<()> {
+        match bytes.get(written..) {
+            Some(rest) if !rest.is_empty() => self.plain.write_at(at + written as u64, rest),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl DiskFile for UringFile {
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let is_whole =
-            at.is_multiple_of(BLOCK_BYTES) && (bytes.len() as u64).is_multiple_of(BLOCK_BYTES);
-        let Some(direct) = self.direct.as_ref().filter(|_| is_whole) else {
+        if !is_whole(at, bytes) {
             return self.plain.write_at(at, bytes);
-        };
+        }
         let mut at = at;
         for piece in bytes.chunks(PIECE_BYTES) {
+            let Some(direct) = &self.direct else { return self.plain.write_at(at, piece) };
             let written = self.executor.run(write(direct, at, piece))?;
-            if written < piece.len() {
-                // What is in the way is told by a plain write.
-                self.plain.write_at(at + written as u64, &piece[written..])?;
-            }
+            self.write_rest(at, piece, written)?;
             at += piece.len() as u64;
         }
         Ok(())
+    }
+
+    fn write_both(&mut self, one: (u64, &[u8]), other: (u64, &[u8])) -> io::Result<()> {
+        let is_short =
+            |(at, bytes): (u64, &[u8])| is_whole(at, bytes) && bytes.len() <= PIECE_BYTES;
+        let Some(direct) = self.direct.as_ref().filter(|_| is_short(one) && is_short(other)) else {
+            self.write_at(one.0, one.1)?;
+            return self.write_at(other.0, other.1);
+        };
+        let writes = both(write(direct, one.0, one.1), write(direct, other.0, other.1));
+        let (first, second) = self.executor.run(writes);
+        self.write_rest(one.0, one.1, first?)?;
+        self.write_rest(other.0, other.1, second?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
