@@ -21,7 +21,7 @@ use crate::table::{measure, peer};
 /// Records of a round that is not durable.
 const RECORDS: usize = 1_000_000;
 /// Records of a durable round, and those between two times that it is made so.
-const DURABLE_RECORDS: usize = 100_000;
+const DURABLE_RECORDS: usize = 500_000;
 const BATCH: usize = 1_000;
 const BYTES: usize = 64;
 const ROUNDS: usize = 9;
