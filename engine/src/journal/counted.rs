@@ -15,7 +15,7 @@ use corelane_feeds::record::StreamId;
 
 use super::{EntryRef, JournalError, JournalReader, Kind, Tail};
 
-/// Threads that read a journal at most: each has a segment in memory.
+/// Threads that read a journal at most: each has files open and memory of its own.
 const THREADS_MAX: usize = 8;
 
 /// With how many threads this machine reads a journal.

@@ -101,7 +101,7 @@ pub use writer::{JournalCounters, JournalWriter};
 
 /// Default of [`JournalConfig::segment_bytes`].
 pub const SEGMENT_BYTES_DEFAULT: usize = 64 << 20;
-/// Bounds of [`JournalConfig::segment_bytes`]: a reader holds one segment in memory.
+/// Bounds of [`JournalConfig::segment_bytes`]: a reader may have to hold one in memory.
 pub const SEGMENT_BYTES_MIN: usize = 4096;
 /// See [`SEGMENT_BYTES_MIN`].
 pub const SEGMENT_BYTES_MAX: usize = 1 << 30;

@@ -458,7 +458,11 @@ impl JournalReader {
             return Ok(());
         }
         let following = self.files.get(self.file + 1).map(|(number, _)| *number);
-        if following.or(self.spare.first().copied()) != Some(next) {
+        // One that is written may have got its next segment since the folder was looked at.
+        let is_made = || segment_path(self.path().parent().unwrap_or(Path::new("")), next).exists();
+        if following.or(self.spare.first().copied()) != Some(next)
+            && !(following.is_none() && is_made())
+        {
             return Err(JournalError::Missing { segment: next });
         }
         self.file += 1;
@@ -475,7 +479,7 @@ impl JournalReader {
     /// Whether the segment at `self.file` has a header that goes on after that end marker; false,
     /// too, if that cannot be told from the header alone.
     fn follows(&self, link: Option<(u64, u32)>) -> bool {
-        let (number, path) = &self.files[self.file];
+        let Some((number, path)) = self.files.get(self.file) else { return false };
         let mut header = Vec::with_capacity(HEADER_BYTES);
         let read = File::open(path)
             .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header));

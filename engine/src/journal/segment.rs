@@ -38,7 +38,7 @@ pub(super) enum Source {
 pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) salt: u32,
-    /// Its length when it was opened, without its mark.
+    /// Its length as far as is known, without its mark.
     pub(super) bytes: usize,
     /// Bytes from here on may be torn, as the last group on a disk that lost power; none in memory.
     torn_from: Option<u64>,
@@ -118,7 +118,11 @@ impl Segment {
 
     fn read_whole(&mut self, at: usize, wanted: usize) -> io::Result<()> {
         let read = self.read_piece(at, wanted)?;
-        if read < wanted { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        if read < wanted {
+            // It was cut since it was opened, as a writer does that closes its journal.
+            self.bytes = at + read;
+        }
+        Ok(())
     }
 
     fn read_piece(&mut self, at: usize, wanted: usize) -> io::Result<usize> {

@@ -24,15 +24,15 @@ pub(super) struct OpenedJournal {
     pub(super) locks: Vec<DirLock>,
     /// What an earlier run left, if it is gone on with.
     pub(super) recovery: Option<Recovery>,
-    /// Where an earlier journal went that is not gone on with.
-    pub(super) kept: Vec<PathBuf>,
 }
 
-/// Takes the journal's folders: what an earlier run left there is gone on with, or kept away.
+/// Takes the journal's folders: what an earlier run left there is gone on with, or kept away, and
+/// `tell` learns where it went.
 pub(super) fn open_journal(
     config: &Config,
     registry: &Registry,
     live: bool,
+    mut tell: impl FnMut(&Path),
 ) -> anyhow::Result<OpenedJournal> {
     let section = &config.journal;
     if !section.enabled {
@@ -48,13 +48,12 @@ pub(super) fn open_journal(
         let recovery = recover::recover(config, registry)?;
         if recovery.is_some() {
             recover::spread_decided(section)?;
-            return Ok(OpenedJournal { locks, recovery, kept: Vec::new() });
+            return Ok(OpenedJournal { locks, recovery });
         }
     }
-    let mut kept = Vec::new();
     for (dir, lock) in dirs.iter().zip(&mut locks) {
         if let Some(earlier) = keep_earlier_journal(dir)? {
-            kept.push(earlier);
+            tell(&earlier);
             *lock = DirLock::take(dir)?;
         }
         decided::save(dir, config)?;
@@ -64,7 +63,7 @@ pub(super) fn open_journal(
                 .with_context(|| format!("cannot make {}", replayed.display()))?;
         }
     }
-    Ok(OpenedJournal { locks, recovery: None, kept })
+    Ok(OpenedJournal { locks, recovery: None })
 }
 
 /// Moves an earlier journal in `dir` out of the way, to the same name with the time behind it,

@@ -77,10 +77,9 @@ pub fn execute(
         Input::Live => None,
         Input::Capture { path, speed } => Some(open(config, path, *speed, options)?),
     };
-    let journal = open_journal(config, registry, shape.live)?;
-    for earlier in &journal.kept {
+    let journal = open_journal(config, registry, shape.live, |earlier| {
         eprintln!("corelane: the earlier journal is kept as {}", earlier.display());
-    }
+    })?;
     let (_locks, past) = (journal.locks, Past::of(journal.recovery));
     if let Some(report) = &past.report {
         eprintln!("corelane: {report}");

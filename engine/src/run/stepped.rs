@@ -114,7 +114,7 @@ impl<B: Backend> Stepped<B> {
         mut open: impl FnMut(&[(usize, u8)], &[usize]) -> B,
     ) -> anyhow::Result<Self> {
         let shape = Shape::of(config, &Input::Live);
-        let journal = open_journal(config, registry, true)?;
+        let journal = open_journal(config, registry, true, |_| ())?;
         let (locks, past) = (journal.locks, Past::of(journal.recovery));
         let (wanted, config) = (config, past.config.as_ref().unwrap_or(config));
         let names: Names = Arc::new(RwLock::new(plan::deciders(config)));

@@ -128,12 +128,17 @@ impl SimFaults {
         self.0.was_any.set(self.is_any());
     }
 
+    /// Whether either was so since the engine began.
+    pub(super) fn was_any(&self) -> bool {
+        self.0.was_any.get()
+    }
+
     /// Makes room, and the disk a good one; whether either was needed since the engine began, which
     /// may find out later.
     pub(super) fn mend(&self) -> bool {
         self.0.full.take();
         self.0.broken.set(false);
-        self.0.was_any.get()
+        self.was_any()
     }
 
     /// Nothing more goes wrong.

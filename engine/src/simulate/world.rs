@@ -281,7 +281,7 @@ impl<'a> World<'a> {
             Ok(stepped) => {
                 stepped.context("a turn")?;
                 let failure = self.run.as_mut().and_then(Stepped::take_shadow_failure);
-                let why = failure.filter(|_| !self.faults.is_any());
+                let why = failure.filter(|_| !self.faults.was_any());
                 ensure!(why.is_none(), "a shadow failed: {}", why.unwrap_or_default());
                 Ok(())
             }

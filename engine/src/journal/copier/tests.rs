@@ -17,19 +17,24 @@ use crate::sys::disk::PlainDisk;
 
 const SEGMENT_BYTES: usize = 16 << 10;
 
+/// Names a file, whatever its name.
+type Number = usize;
+
 /// What was done to the disk, in order.
 #[derive(Clone, Debug)]
 enum Op {
-    Create(PathBuf, u64),
-    Write(PathBuf, u64, Vec<u8>),
-    SetLen(PathBuf, u64),
-    Sync(PathBuf),
+    Create(PathBuf, Number, u64),
+    Rename(PathBuf, PathBuf),
+    Write(Number, u64, Vec<u8>),
+    SetLen(Number, u64),
+    Sync(Number),
     SyncDir,
 }
 
 #[derive(Default, Debug)]
 struct Log {
     ops: Vec<Op>,
+    names: BTreeMap<PathBuf, Number>,
     /// Which operation fails, and with what.
     fails: Option<(usize, i32)>,
 }
@@ -50,8 +55,8 @@ impl TestDisk {
         }
     }
 
-    fn file(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
-        Box::new(TestFile { disk: self.clone(), path: path.to_owned(), file })
+    fn file(&self, number: Number, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(TestFile { disk: self.clone(), number, file })
     }
 }
 
@@ -61,12 +66,17 @@ impl Disk for TestDisk {
     }
 
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.note(Op::Create(path.to_owned(), bytes))?;
-        Ok(self.file(path, PlainDisk.create(path, bytes)?))
+        let number = self.0.borrow().ops.len();
+        self.note(Op::Create(path.to_owned(), number, bytes))?;
+        let file = PlainDisk.create(path, bytes)?;
+        self.0.borrow_mut().names.insert(path.to_owned(), number);
+        Ok(self.file(number, file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.file(path, PlainDisk.open(path)?))
+        let file = PlainDisk.open(path)?;
+        let number = self.0.borrow().names[path];
+        Ok(self.file(number, file))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -78,7 +88,12 @@ impl Disk for TestDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        PlainDisk.rename(from, to)
+        self.note(Op::Rename(from.to_owned(), to.to_owned()))?;
+        PlainDisk.rename(from, to)?;
+        let names = &mut self.0.borrow_mut().names;
+        let number = names.remove(from).unwrap();
+        names.insert(to.to_owned(), number);
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -98,23 +113,23 @@ impl Disk for TestDisk {
 #[derive(Debug)]
 struct TestFile {
     disk: TestDisk,
-    path: PathBuf,
+    number: Number,
     file: Box<dyn DiskFile>,
 }
 
 impl DiskFile for TestFile {
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.disk.note(Op::Write(self.path.clone(), at, bytes.to_vec()))?;
+        self.disk.note(Op::Write(self.number, at, bytes.to_vec()))?;
         self.file.write_at(at, bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.note(Op::Sync(self.path.clone()))?;
+        self.disk.note(Op::Sync(self.number))?;
         self.file.sync()
     }
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
-        self.disk.note(Op::SetLen(self.path.clone(), bytes))?;
+        self.disk.note(Op::SetLen(self.number, bytes))?;
         self.file.set_len(bytes)
     }
 }
@@ -285,34 +300,50 @@ fn a_segment_behind_one_that_was_cut_is_as_long_as_in_memory() {
 }
 
 /// What a power cut leaves after so many operations: all that was synced, and of the rest whatever
-/// sectors `survives` says.
+/// sectors `survives` says, under names as far as it says so, in their order.
 fn cut(ops: &[Op], into: &Path, mut survives: impl FnMut() -> bool) {
     const SECTOR_BYTES: usize = 512;
     type Pending = Vec<(u64, Vec<u8>)>;
-    let mut files: BTreeMap<PathBuf, (Vec<u8>, Pending)> = BTreeMap::new();
+    let mut files: BTreeMap<Number, (Vec<u8>, Pending)> = BTreeMap::new();
+    let mut names: BTreeMap<&Path, Number> = BTreeMap::new();
+    let mut changes = Vec::new();
+    let change = |names: &mut BTreeMap<_, _>, op| match op {
+        &Op::Create(ref path, number, _) => drop(names.insert(path.as_path(), number)),
+        Op::Rename(from, to) => {
+            let number = names.remove(from.as_path()).unwrap();
+            names.insert(to.as_path(), number);
+        }
+        _ => {}
+    };
     for op in ops {
         match op {
-            Op::Create(path, bytes) => {
-                files.insert(path.clone(), (vec![0; *bytes as usize], Vec::new()));
+            Op::Create(_, number, bytes) => {
+                files.insert(*number, (vec![0; *bytes as usize], Vec::new()));
+                changes.push(op);
             }
-            Op::Write(path, at, bytes) => {
-                files.get_mut(path).unwrap().1.push((*at, bytes.clone()));
+            Op::Rename(..) => changes.push(op),
+            Op::Write(number, at, bytes) => {
+                files.get_mut(number).unwrap().1.push((*at, bytes.clone()));
             }
-            Op::SetLen(path, bytes) => files.get_mut(path).unwrap().0.resize(*bytes as usize, 0),
-            Op::Sync(path) => {
-                let (synced, pending) = files.get_mut(path).unwrap();
+            Op::SetLen(number, bytes) => {
+                files.get_mut(number).unwrap().0.resize(*bytes as usize, 0);
+            }
+            Op::Sync(number) => {
+                let (synced, pending) = files.get_mut(number).unwrap();
                 for (at, bytes) in pending.drain(..) {
                     let at = at as usize;
                     synced[at..at + bytes.len()].copy_from_slice(&bytes);
                 }
             }
-            Op::SyncDir => {}
+            Op::SyncDir => changes.drain(..).for_each(|op| change(&mut names, op)),
         }
     }
-    for (path, (mut bytes, pending)) in files {
+    changes.into_iter().take_while(|_| survives()).for_each(|op| change(&mut names, op));
+    for (path, number) in names {
+        let (bytes, pending) = files.get_mut(&number).unwrap();
         for (at, written) in pending {
             for (i, sector) in written.chunks(SECTOR_BYTES).enumerate() {
-                let at = at as usize + i * SECTOR_BYTES;
+                let at = *at as usize + i * SECTOR_BYTES;
                 if survives() {
                     bytes[at..at + sector.len()].copy_from_slice(sector);
                 }

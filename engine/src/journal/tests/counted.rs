@@ -57,5 +57,39 @@ fn many_threads_count_what_one_does() {
         }
         fs::remove_file(&path).unwrap();
         by_any_threads(copy.path());
+        // As one that was made and never begun: the end before names it.
+        fs::write(&path, [0; 4096]).unwrap();
+        let told = by_any_threads(copy.path());
+        let is_last = *number + 1 == files.len() as u64;
+        assert_eq!(told.ends_with("Some(Open) None"), is_last, "{number}: {told}");
+        fs::remove_file(&path).unwrap();
     }
+}
+
+/// A writer that closes its journal cuts the segment that a reader is in.
+#[test]
+fn a_journal_that_is_closed_while_it_is_read_is_read_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig { segment_bytes: 4 << 20, ..config(dir.path()) };
+    let writer = write(&config, 500);
+    let mut reader = JournalReader::open(&shard_dir(dir.path(), 0)).unwrap();
+    assert!(reader.read().unwrap().is_some());
+    writer.close().unwrap();
+    assert_eq!(reader.by_ref().map(Result::unwrap).count(), 499);
+    assert_eq!(reader.tail(), Some(Tail::Closed));
+}
+
+/// A segment that was not there when the folder was looked at is the next one of a live journal.
+#[test]
+fn a_segment_that_is_made_while_one_is_read_is_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&config(dir.path()), 500).close().unwrap();
+    let folder = shard_dir(dir.path(), 0);
+    let (last, path) = segments(&folder).unwrap().pop().unwrap();
+    let away = folder.join("away");
+    fs::rename(&path, &away).unwrap();
+    let mut reader = JournalReader::open(&folder).unwrap();
+    fs::rename(&away, &path).unwrap();
+    assert!(reader.by_ref().all(|entry| entry.is_ok_and(|entry| entry.segment < last)));
+    assert_eq!(reader.tail(), Some(Tail::Open));
 }

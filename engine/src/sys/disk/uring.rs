@@ -161,12 +161,13 @@ impl UringFile {
 
 impl DiskFile for UringFile {
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if !is_whole(at, bytes) {
-            return self.plain.write_at(at, bytes);
-        }
         let mut at = at;
         for piece in bytes.chunks(PIECE_BYTES) {
-            let Some(direct) = &self.direct else { return self.plain.write_at(at, piece) };
+            let Some(direct) = self.direct.as_ref().filter(|_| is_whole(at, piece)) else {
+                self.plain.write_at(at, piece)?;
+                at += piece.len() as u64;
+                continue;
+            };
             let written = self.executor.run(write(direct, at, piece))?;
             self.write_rest(at, piece, written)?;
             at += piece.len() as u64;
