@@ -33,7 +33,7 @@ use super::format::{End, HEADER_BYTES, Kind, SegmentHeader, WORD_BYTES, Word};
 use super::mark::{MARK_BYTES, Mark};
 use super::notes::NoteCopies;
 use super::progress::{DurableCounters, Position, Progress};
-use super::reader::is_begun;
+use super::reader::{is_begun, is_there_and_begun};
 use super::{Damage, JournalError, SEGMENT_BYTES_MIN, segment_path, segments};
 use crate::sys::disk::{BLOCK_BYTES, Disk, DiskFile};
 use crate::sys::fault::{self, FileOp};
@@ -274,15 +274,11 @@ impl Copier {
         let hot = segment_path(&self.hot, next);
         let bytes = fs::metadata(&hot).map_err(JournalError::io("look at", &hot))?.len();
         let path = segment_path(&self.dir, next);
-        if !self.is_begun_on_disk(&path)? {
+        if !is_there_and_begun(&path)? {
             self.make_segment(next, bytes)?;
             self.disk.sync_dir(&self.dir).map_err(JournalError::io("sync", &self.dir))?;
         }
         Ok(())
-    }
-
-    fn is_begun_on_disk(&self, path: &Path) -> Result<bool, JournalError> {
-        Ok(path.exists() && is_begun(path)?)
     }
 
     /// Makes a segment with nothing in it, in place of one that an earlier run made and never
@@ -306,7 +302,7 @@ impl Copier {
         hot.read_exact_at(&mut header, 0).map_err(&read)?;
         let header = SegmentHeader::read_from_bytes(&header[..]);
         self.seq = header.map_or(1, |header| header.base_seq);
-        let durable = if self.made == Some(number) || self.is_begun_on_disk(&path)? {
+        let durable = if self.made == Some(number) || is_there_and_begun(&path)? {
             let mut file = self.disk.open(&path).map_err(JournalError::io("open", &path))?;
             let bytes = bytes + MARK_BYTES as u64;
             file.set_len(bytes).map_err(JournalError::io("lengthen", &path))?;

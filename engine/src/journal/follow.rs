@@ -20,7 +20,7 @@ use super::entry::{EntryRef, Place};
 use super::format::{
     End as EndMarker, HEADER_BYTES, Kind, MAGIC, SegmentHeader, VERSION, WORD_BYTES,
 };
-use super::reader::{is_begun, segments_of_both};
+use super::reader::{is_there_and_begun, segments_of_both};
 use super::segment::{Found, Segment, Source};
 use super::{COMPRESSED_SUFFIX, Damage, JournalError, segment_path};
 use crate::sys::crc::Crc32c;
@@ -192,7 +192,7 @@ impl Follower {
             return Ok(None);
         }
         for (_, path) in all.iter().filter(|(number, _)| *number > self.number) {
-            if is_begun(path)? {
+            if is_there_and_begun(path)? {
                 return Err(JournalError::Missing { segment: self.number });
             }
         }
@@ -203,7 +203,7 @@ impl Follower {
     fn is_followed(&self) -> Result<bool, JournalError> {
         for dir in [Some(&self.hot), self.durable.as_ref()].into_iter().flatten() {
             let path = segment_path(dir, self.number + 1);
-            if path.exists() && is_begun(&path)? {
+            if is_there_and_begun(&path)? {
                 return Ok(true);
             }
         }

@@ -538,11 +538,20 @@ pub(super) fn segments_of_both(
     let Some(durable) = durable else { return segments(hot) };
     let mut both: BTreeMap<u64, PathBuf> = list(durable)?.into_iter().collect();
     for (number, path) in list(hot)? {
-        if !both.contains_key(&number) || is_begun(&path)? {
+        if !both.contains_key(&number) || is_there_and_begun(&path)? {
             both.insert(number, path);
         }
     }
     Ok(both.into_iter().collect())
+}
+
+/// Whether a segment is there and was begun: one in memory may leave it at any moment, once it is
+/// on disk.
+pub(super) fn is_there_and_begun(path: &Path) -> Result<bool, JournalError> {
+    match is_begun(path) {
+        Err(error) if error.is_not_found() => Ok(false),
+        begun => begun,
+    }
 }
 
 /// Whether a segment was begun: its magic, the last thing written of a header, is not zero.

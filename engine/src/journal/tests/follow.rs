@@ -157,3 +157,18 @@ fn bytes_that_stay_no_entry_are_damage_in_the_end() {
     let error = (0..10_000).find_map(|_| follower.read().err()).unwrap();
     assert!(matches!(error, JournalError::Damaged { why: Damage::Entry, .. }), "{error}");
 }
+
+/// A link to nowhere is in the folder's list and cannot be opened, as what was released in between.
+#[test]
+fn a_segment_that_leaves_memory_while_the_folder_is_looked_at_is_read_on_disk() {
+    let (dir, hot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&config(dir.path()), 500).close().unwrap();
+    let copy = shard_dir(dir.path(), 0);
+    for (number, _) in segments(&copy).unwrap() {
+        std::os::unix::fs::symlink("nowhere", segment_path(hot.path(), number)).unwrap();
+    }
+    assert_eq!(JournalReader::open_both(hot.path(), Some(&copy)).unwrap().count(), 500);
+    let (mut follower, mut next) = (Follower::open(hot.path(), Some(&copy), None).unwrap(), 1);
+    assert!(drain(&mut follower, &mut next));
+    assert_eq!(next, 501);
+}
