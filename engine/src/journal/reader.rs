@@ -457,12 +457,13 @@ impl JournalReader {
             self.tail = Some(Tail::Closed);
             return Ok(());
         }
-        let following = self.files.get(self.file + 1).map(|(number, _)| *number);
-        // One that is written may have got its next segment since the folder was looked at.
-        let is_made = || segment_path(self.path().parent().unwrap_or(Path::new("")), next).exists();
-        if following.or(self.spare.first().copied()) != Some(next)
-            && !(following.is_none() && is_made())
-        {
+        let begun = self.files.get(self.file + 1).map(|(number, _)| *number);
+        let is_there = match begun.or(self.spare.first().copied()) {
+            Some(following) => following == next,
+            // Its writer may have made it since the folder was looked at.
+            None => self.path().parent().is_some_and(|dir| segment_path(dir, next).exists()),
+        };
+        if !is_there {
             return Err(JournalError::Missing { segment: next });
         }
         self.file += 1;

@@ -182,15 +182,7 @@ fn compress(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<u64, JournalErro
     let compressed = compressed.map_err(&failed)?;
     let (new, to) = (dir.join("segment.zst.new"), path.with_extension("segment.zst"));
     let put = || -> io::Result<()> {
-        match disk.remove(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = disk.create(&new, compressed.len() as u64)?;
-        file.write_at(0, &compressed)?;
-        file.sync()?;
-        disk.rename(&new, &to)?;
-        disk.sync_dir(dir)?;
+        disk.replace(&to, &new, &compressed)?;
         disk.remove(path)?;
         disk.sync_dir(dir)
     };

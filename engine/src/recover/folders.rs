@@ -145,11 +145,8 @@ fn copy_decided(from: &Path, to: &Path) -> io::Result<()> {
     // Last the one by which they are found to be there.
     files.sort_by_key(|file| file.ends_with(decided::CONFIG));
     for file in files {
-        let new = to.join("restored.new");
-        LocalDisk.clear(&new)?;
-        LocalDisk.put(&new, &LocalDisk.read(&file)?)?;
-        LocalDisk.rename(&new, &to.join(file.file_name().unwrap_or_default()))?;
-        LocalDisk.sync_dir(to)?;
+        let copy = to.join(file.file_name().unwrap_or_default());
+        LocalDisk.replace(&copy, &to.join("restored.new"), &LocalDisk.read(&file)?)?;
     }
     Ok(())
 }

@@ -14,7 +14,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -77,15 +76,9 @@ fn first_line(text: &str) -> String {
 /// Writes a file so that it is there whole or not at all, after a power cut too.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let text = first_line(text) + "\n" + text;
-    let new = path.with_extension("new");
-    let written = || -> io::Result<()> {
-        // One may be left of a start that died.
-        LocalDisk.clear(&new)?;
-        LocalDisk.put(&new, text.as_bytes())?;
-        LocalDisk.rename(&new, path)?;
-        path.parent().map_or(Ok(()), |dir| LocalDisk.sync_dir(dir))
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))
+    LocalDisk
+        .replace(path, &path.with_extension("new"), text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes the configuration and the rules that a run begins with.

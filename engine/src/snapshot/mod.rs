@@ -156,19 +156,13 @@ fn path_of(dir: &Path, seq: u64) -> PathBuf {
 /// Writes a snapshot so that it is there whole or not at all, and removes the oldest beyond `max`.
 /// Those of later entries go first: the journal that they were of has gone on otherwise since.
 fn publish(dir: &Path, seq: u64, bytes: &[u8], max: usize) -> Result<(), JournalError> {
-    let (new, path) = (dir.join(NEW), path_of(dir, seq));
+    let path = path_of(dir, seq);
     for (later, path) in list(dir)? {
         if later > seq {
             LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
         }
     }
-    let written = || -> io::Result<()> {
-        LocalDisk.clear(&new)?;
-        LocalDisk.put(&new, bytes)?;
-        LocalDisk.rename(&new, &path)?;
-        LocalDisk.sync_dir(dir)
-    };
-    written().map_err(JournalError::io("write", &path))?;
+    LocalDisk.replace(&path, &dir.join(NEW), bytes).map_err(JournalError::io("write", &path))?;
     for (_, path) in list(dir)?.into_iter().skip(max.max(1)) {
         LocalDisk.remove(&path).map_err(JournalError::io("delete", &path))?;
     }

@@ -108,6 +108,29 @@ pub trait Disk: Debug {
     /// What the device reports.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Writes a file that is not there, and syncs it, but not its name.
+    ///
+    /// # Errors
+    /// As [`Disk::create`] and what follows on it.
+    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.create(path, bytes.len() as u64)?;
+        file.write_at(0, bytes)?;
+        file.sync()
+    }
+
+    /// Writes a file, in place of one of that name, so that it is there whole or not at all, after
+    /// a power cut too. Until then it is called `new`, in the same folder; one of a start that died
+    /// may be there.
+    ///
+    /// # Errors
+    /// As [`Disk::put`], [`Disk::clear`], [`Disk::rename`] and [`Disk::sync_dir`].
+    fn replace(&self, path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.clear(new)?;
+        self.put(new, bytes)?;
+        self.rename(new, path)?;
+        path.parent().map_or(Ok(()), |dir| self.sync_dir(dir))
+    }
+
     /// How it writes, and why, for reports.
     fn describe(&self) -> String;
 }

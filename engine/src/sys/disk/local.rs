@@ -29,16 +29,6 @@ impl LocalDisk {
         let disk = DISK.with(|disk| disk.borrow().clone());
         ask(disk.as_deref().unwrap_or(&PlainDisk))
     }
-
-    /// Writes a file that is not there, and syncs it, but not its name.
-    ///
-    /// # Errors
-    /// As [`Disk::create`] and what follows on it.
-    pub fn put(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.create(path, bytes.len() as u64)?;
-        file.write_at(0, bytes)?;
-        file.sync()
-    }
 }
 
 impl Disk for LocalDisk {

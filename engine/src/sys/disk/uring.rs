@@ -149,27 +149,23 @@ async fn write(file: &DmaFile, at: u64, bytes: &[u8]) -> io::Result<usize> {
     Ok(file.write_at(buffer, at).await?)
 }
 
-impl UringFile {
-    /// What a write left out, whose error a plain one tells.
-    fn write_rest(&mut self, at: u64, bytes: &[u8], written: usize) -> io::Result<()> {
-        match bytes.get(written..) {
-            Some(rest) if !rest.is_empty() => self.plain.write_at(at + written as u64, rest),
-            _ => Ok(()),
-        }
+/// What a write left out, whose error a plain one tells.
+fn write_rest(plain: &mut dyn DiskFile, at: u64, bytes: &[u8], written: usize) -> io::Result<()> {
+    match bytes.get(written..) {
+        Some(rest) if !rest.is_empty() => plain.write_at(at + written as u64, rest),
+        _ => Ok(()),
     }
 }
 
 impl DiskFile for UringFile {
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(direct) = self.direct.as_ref().filter(|_| is_whole(at, bytes)) else {
+            return self.plain.write_at(at, bytes);
+        };
         let mut at = at;
         for piece in bytes.chunks(PIECE_BYTES) {
-            let Some(direct) = self.direct.as_ref().filter(|_| is_whole(at, piece)) else {
-                self.plain.write_at(at, piece)?;
-                at += piece.len() as u64;
-                continue;
-            };
             let written = self.executor.run(write(direct, at, piece))?;
-            self.write_rest(at, piece, written)?;
+            write_rest(&mut *self.plain, at, piece, written)?;
             at += piece.len() as u64;
         }
         Ok(())
@@ -184,8 +180,8 @@ impl DiskFile for UringFile {
         };
         let writes = both(write(direct, one.0, one.1), write(direct, other.0, other.1));
         let (first, second) = self.executor.run(writes);
-        self.write_rest(one.0, one.1, first?)?;
-        self.write_rest(other.0, other.1, second?)
+        write_rest(&mut *self.plain, one.0, one.1, first?)?;
+        write_rest(&mut *self.plain, other.0, other.1, second?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
