@@ -269,12 +269,15 @@ impl Rules {
         }
         self.shared.is_late_told = false;
         self.metering.next();
-        let Some(route) = self.routes.of(read_as(record)) else { return };
+        let Some(route) = self.routes.of_mut(read_as(record)) else { return };
         let (machine, homes) = (&mut self.shared.machine, self.homes);
         let seen = route.windows.iter().filter(|(_, home)| home & homes != 0);
         seen.for_each(|(window, _)| self.pool.update(*window, machine, record));
         if let Some(index) = &mut route.index {
             index.look_up(machine, record.as_bytes());
+            if index.named().is_empty() {
+                return;
+            }
         }
         self.dispatch(record, 0, Step::Time, outbox);
     }
@@ -406,7 +409,7 @@ impl Rules {
     /// Asks for memory that a record will need; when that has come, for what it leads to.
     #[inline]
     fn ask_ahead(&self, record: &Record, further: bool, memory: Memory) {
-        let Some(route) = self.routes.ahead_of(record.header.stream) else { return };
+        let Some(route) = self.routes.of(record.header.stream) else { return };
         for (window, _) in &route.windows {
             self.pool.prefetch(*window, record.as_bytes(), further, memory);
         }
@@ -452,7 +455,7 @@ impl Strategy for Rules {
     }
 
     fn looks_ahead(&self) -> bool {
-        self.routes.routes.iter().any(|route| !(route.windows.is_empty() && route.ahead.is_empty()))
+        self.routes.look_ahead()
     }
 
     #[inline]

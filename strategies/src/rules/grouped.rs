@@ -67,7 +67,7 @@ impl Grouped {
         let row = record.as_bytes();
         let machine = &mut context.shared.machine;
         let plan = &self.plan;
-        if plan.filter.as_ref().is_some_and(|filter| !filter.run(machine, row, &[]).is_true()) {
+        if plan.filter.as_ref().is_some_and(|filter| !filter.holds(machine, row, &[])) {
             return Progress::Done;
         }
         plan.key.fill(machine, row, &mut self.key);
@@ -148,7 +148,7 @@ impl Grouped {
         let (row, inputs) = (&self.row[..], &self.inputs[..]);
         let machine = &mut context.shared.machine;
         let having = self.plan.having.as_ref();
-        if having.is_some_and(|having| !having.run(machine, row, inputs).is_true()) {
+        if having.is_some_and(|having| !having.holds(machine, row, inputs)) {
             return;
         }
         context.own.fired += 1;

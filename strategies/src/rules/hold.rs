@@ -163,7 +163,7 @@ impl Hold {
         let (bytes, ts) = (record.as_bytes(), record.header.ts_event.0);
         let machine = &mut context.shared.machine;
         let filter = self.plan.filter.as_ref();
-        if filter.is_some_and(|filter| !filter.run(machine, bytes, &[]).is_true()) {
+        if filter.is_some_and(|filter| !filter.holds(machine, bytes, &[])) {
             return Progress::Done;
         }
         if self.plan.until.of(ts) <= self.watermark {

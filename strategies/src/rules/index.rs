@@ -86,18 +86,25 @@ impl Index {
     /// Names the rules that the record can make fire.
     #[inline]
     pub(super) fn look_up(&mut self, machine: &mut Machine, row: &[u8]) {
-        self.named.clear();
-        self.named.extend_from_slice(&self.always);
-        for equals in &self.equals {
+        let Self { always, equals, ranges, named } = self;
+        named.clear();
+        // Mostly there are none, and a copy of nothing is a call all the same.
+        let mut name = |rules: &[u32]| {
+            if !rules.is_empty() {
+                named.extend_from_slice(rules);
+            }
+        };
+        name(always);
+        for equals in equals {
             let value = equals.guard.program.run(machine, row, &[]);
             if value.known {
-                self.named.extend_from_slice(equals.find(word_of(&equals.guard, value, row)));
+                name(equals.find(word_of(&equals.guard, value, row)));
             }
         }
-        for ranges in &self.ranges {
+        for ranges in ranges {
             let value = ranges.guard.program.run(machine, row, &[]);
             if let Some(value) = value.as_int() {
-                ranges.find(value).iter().for_each(|rules| self.named.extend_from_slice(rules));
+                ranges.find(value).into_iter().for_each(&mut name);
             }
         }
         if self.named.len() > self.always.len() {

@@ -3,7 +3,7 @@
 //! Invariant: two rows have the same words if and only if they have the same key; NULL is a key of
 //! its own, texts are without the blanks that fill them.
 
-use super::program::{Machine, Program};
+use super::program::{Machine, Program, WordColumn};
 use super::types::{Text, Type, Value};
 
 /// Words that a value takes in a key.
@@ -18,12 +18,17 @@ pub(super) const fn words(ty: Type) -> usize {
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyProgram {
     parts: Vec<(Program, Type)>,
+    /// The same, if each part is a column that is a word of the key as it stands.
+    words: Option<Box<[WordColumn]>>,
 }
 
 impl KeyProgram {
     /// A key of these parts.
     pub(super) fn new(parts: Vec<(Program, Type)>) -> Self {
-        Self { parts }
+        let is_one = |ty: Type| words(ty) == 1;
+        let columns = parts.iter().map(|(part, ty)| part.as_word().filter(|_| is_one(*ty)));
+        let words = columns.collect();
+        Self { parts, words }
     }
 
     /// The types of its parts.
@@ -59,6 +64,9 @@ impl KeyProgram {
     /// Fills the words of a row's key; there are [`KeyProgram::words`] of them.
     #[inline]
     pub(super) fn fill(&self, machine: &mut Machine, row: &[u8], key: &mut [u64]) {
+        if self.fill_words(row, key) {
+            return;
+        }
         let _ = self.fill_by(key, |program, ty, place| {
             let value = program.run(machine, row, &[]);
             put_words(program, value, ty, (row, machine.made()), place);
@@ -69,11 +77,29 @@ impl KeyProgram {
     /// The same, before the row's turn and without a machine: only if all parts are columns.
     #[inline]
     pub(super) fn peek(&self, row: &[u8], key: &mut [u64]) -> Option<()> {
+        if self.fill_words(row, key) {
+            return Some(());
+        }
         self.fill_by(key, |program, ty, place| {
             let value = program.column(row)?.unwrap_or(Value::NULL);
             put_words(program, value, ty, (row, &[]), place);
             Some(value.known)
         })
+    }
+
+    /// The short way, if there is one for this row.
+    #[inline]
+    fn fill_words(&self, row: &[u8], key: &mut [u64]) -> bool {
+        let (Some(columns), Some((nulls, key))) = (&self.words, key.split_last_mut()) else {
+            return false;
+        };
+        *nulls = 0;
+        for (i, (column, place)) in (0..).zip(columns.iter().zip(key)) {
+            let Some(value) = column.read(row) else { return false };
+            *place = value.bits;
+            *nulls |= u64::from(!value.known) << (i % 64);
+        }
+        true
     }
 
     /// Fills the words of every part by `put`, which says whether its value is known.

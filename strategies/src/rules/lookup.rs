@@ -62,8 +62,8 @@ impl Lookup {
             row[plan.base..end].copy_from_slice(right);
         }
         let bytes = &row[..end];
-        let met = found.is_some()
-            && plan.on.as_ref().is_none_or(|on| on.run(machine, bytes, &[]).is_true());
+        let met =
+            found.is_some() && plan.on.as_ref().is_none_or(|on| on.holds(machine, bytes, &[]));
         let side = match (plan.kind, met) {
             (JoinKind::Anti, false) | (JoinKind::Inner | JoinKind::Left | JoinKind::Semi, true) => {
                 0
@@ -72,7 +72,7 @@ impl Lookup {
             _ => return Progress::Done,
         };
         if let Some(filter) = &plan.filters[side]
-            && !filter.run(machine, bytes, &[]).is_true()
+            && !filter.holds(machine, bytes, &[])
         {
             return Progress::Done;
         }

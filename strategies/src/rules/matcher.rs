@@ -172,7 +172,7 @@ impl Host for Judge<'_, '_> {
         }
         let Some(formula) = &condition.formula else { return true };
         if formula.navs.is_empty() {
-            return formula.program.run(&mut self.context.shared.machine, row, &[]).is_true();
+            return formula.program.holds(&mut self.context.shared.machine, row, &[]);
         }
         let view = View { rows: *rows, whole: *rows, found: None };
         self.desk.fill(self.plan, formula, &view, self.context);
@@ -181,7 +181,7 @@ impl Host for Judge<'_, '_> {
         }
         let row = if formula.has_text { &self.desk.row[..] } else { row };
         let machine = &mut self.context.shared.machine;
-        formula.program.run(machine, row, &self.desk.inputs).is_true()
+        formula.program.holds(machine, row, &self.desk.inputs)
     }
 
     fn emit(&mut self, found: &Match<'_>) {
@@ -250,7 +250,7 @@ impl Judge<'_, '_> {
             }
         }
         if let Some(filter) = &plan.filter
-            && !filter.run(machine, &desk.row, &desk.inputs).is_true()
+            && !filter.holds(machine, &desk.row, &desk.inputs)
         {
             return;
         }

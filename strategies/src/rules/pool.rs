@@ -79,7 +79,7 @@ impl Pool {
         let row = record.as_bytes();
         let Window { plan, state, key, args, first } = window;
         if let Some(filter) = &plan.filter
-            && !filter.run(machine, row, &[]).is_true()
+            && !filter.holds(machine, row, &[])
         {
             return;
         }

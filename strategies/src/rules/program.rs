@@ -13,6 +13,9 @@ use super::expr::{Arith, Call, Compare, Node, TextCall, Typed, power_of_ten};
 use super::table::Index;
 use super::types::{Text, Type, Value};
 use crate::functions::Scalar;
+pub(super) use column::WordColumn;
+use column::{is_masked, load, load_of};
+use conjunction::Comparison;
 pub(super) use scalar::trimmed;
 use scalar::{
     and, arith_double, arith_int, call_double, call_int, compares, from_double, is_like, known, or,
@@ -95,6 +98,10 @@ pub(super) struct Program {
     functions: Vec<(Scalar, Vec<Type>)>,
     tables: Vec<(Arc<Index>, Type)>,
     text_calls: Vec<TextCall>,
+    /// What it is, if it is a condition of this simple form.
+    conjunction: Option<Box<[Comparison]>>,
+    /// Where it reads, if it is a column that is a word as it stands.
+    word: Option<WordColumn>,
 }
 
 /// What programs compute in, and what went wrong in them.
@@ -127,7 +134,14 @@ impl Program {
     ) -> Result<Self, TooDeep> {
         let mut program = Self::default();
         program.emit(expr, 0, input)?;
+        program.look_through();
         Ok(program)
+    }
+
+    /// Notes what it is in short.
+    fn look_through(&mut self) {
+        self.conjunction = conjunction::of(&self.ops, &self.constants);
+        self.word = self.as_word().filter(|word| word.is_number());
     }
 
     /// Gives every input the number that it turned out to have.
@@ -137,6 +151,7 @@ impl Program {
                 *input = number(*input as usize) as u32;
             }
         }
+        self.look_through();
     }
 
     /// Whether it is this column and nothing else.
@@ -350,6 +365,14 @@ impl Program {
     #[inline]
     pub(super) fn run(&self, machine: &mut Machine, record: &[u8], inputs: &[Value]) -> Value {
         // A column alone, as most keys and arguments are, needs no registers.
+        if let Some(value) = self.word.and_then(|word| word.read(record)) {
+            return value;
+        }
+        self.run_further(machine, record, inputs)
+    }
+
+    #[inline(never)]
+    fn run_further(&self, machine: &mut Machine, record: &[u8], inputs: &[Value]) -> Value {
         if let Some(value) = self.column(record) {
             return value.unwrap_or_else(|| {
                 machine.undefined += 1;
@@ -374,19 +397,12 @@ impl Program {
         machine.get(0)
     }
 
-    /// The value if the program is a column and nothing else; `Some(None)` is one that is
-    /// undefined.
+    /// Whether its value for a record's bytes and inputs is true.
     #[inline]
-    pub(super) fn column(&self, record: &[u8]) -> Option<Option<Value>> {
-        let [op] = self.ops.as_slice() else { return None };
-        match op.code {
-            Code::Load(sql, offset) => Some(load(sql, offset as usize, record)),
-            Code::LoadMasked(_, _, mask, bit) if is_masked(record, mask, bit) => {
-                Some(Some(Value::NULL))
-            }
-            Code::LoadMasked(sql, offset, ..) => Some(load(sql, usize::from(offset), record)),
-            Code::Text(text) => Some(Some(Value { bits: text.to_bits(), known: true })),
-            _ => None,
+    pub(super) fn holds(&self, machine: &mut Machine, record: &[u8], inputs: &[Value]) -> bool {
+        match &self.conjunction {
+            Some(all) => all.iter().all(|comparison| comparison.holds(record, inputs)),
+            None => self.run(machine, record, inputs).is_true(),
         }
     }
 
@@ -521,62 +537,9 @@ fn double(value: Value) -> f64 {
     f64::from_bits(value.bits)
 }
 
-/// What reads a column.
-fn load_of(Column { sql, offset, nulls }: Column) -> Code {
-    match (sql, nulls) {
-        (SqlType::Char(len), Some((mask, bit))) => {
-            Code::TextMasked(len, offset as u16, mask as u16, bit)
-        }
-        (sql, Some((mask, bit))) => Code::LoadMasked(sql, offset as u16, mask as u16, bit),
-        (SqlType::Char(len), None) => Code::Text(Text { space: 0, len, offset: offset as u32 }),
-        (sql, None) => Code::Load(sql, offset as u32),
-    }
-}
-
-/// Whether a bit of the mask at an offset is set.
-#[inline]
-fn is_masked(record: &[u8], mask: u16, bit: u8) -> bool {
-    let byte = record.get(usize::from(mask) + usize::from(bit >> 3));
-    byte.is_some_and(|byte| byte >> (bit & 7) & 1 == 1)
-}
-
-/// A column's value; `None` if it is one that the type cannot hold.
-#[inline]
-fn load(sql: SqlType, offset: usize, record: &[u8]) -> Option<Value> {
-    fn word<const N: usize>(record: &[u8], offset: usize) -> Option<[u8; N]> {
-        record.get(offset..)?.first_chunk::<N>().copied()
-    }
-    let value = match sql {
-        SqlType::Boolean | SqlType::TinyIntUnsigned => {
-            word::<1>(record, offset).map(|[byte]| Value::int(i64::from(byte)))
-        }
-        SqlType::TinyInt => {
-            word(record, offset).map(|b| Value::int(i64::from(i8::from_le_bytes(b))))
-        }
-        SqlType::SmallInt => {
-            word(record, offset).map(|b| Value::int(i64::from(i16::from_le_bytes(b))))
-        }
-        SqlType::Int => word(record, offset).map(|b| Value::int(i64::from(i32::from_le_bytes(b)))),
-        SqlType::SmallIntUnsigned => {
-            word(record, offset).map(|b| Value::int(i64::from(u16::from_le_bytes(b))))
-        }
-        SqlType::IntUnsigned => {
-            word(record, offset).map(|b| Value::int(i64::from(u32::from_le_bytes(b))))
-        }
-        SqlType::BigIntUnsigned | SqlType::Timestamp => match word(record, offset) {
-            Some(bytes) => Some(Value::int(i64::try_from(u64::from_le_bytes(bytes)).ok()?)),
-            None => None,
-        },
-        SqlType::BigInt | SqlType::Interval | SqlType::Price | SqlType::Decimal(_) => {
-            word(record, offset).map(|b| Value::int(i64::from_le_bytes(b)))
-        }
-        SqlType::Double => word(record, offset).map(|b| Value::double(f64::from_le_bytes(b))),
-        SqlType::Char(_) => None,
-    };
-    Some(value.unwrap_or(Value::NULL))
-}
-
 mod call;
+mod column;
+mod conjunction;
 mod scalar;
 #[cfg(test)]
 mod tests;

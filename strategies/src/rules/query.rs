@@ -24,7 +24,7 @@ impl Query {
         let row = record.as_bytes();
         let (machine, inputs) = (&mut context.shared.machine, context.inputs);
         let mut conditions = self.plan.filter.iter().chain(&self.plan.condition);
-        if conditions.all(|condition| condition.run(machine, row, inputs).is_true()) {
+        if conditions.all(|condition| condition.holds(machine, row, inputs)) {
             context.own.fired += 1;
             let mut due = Due::to_record(&record.header);
             for output in &self.plan.outputs {

@@ -4,6 +4,7 @@
 
 use corelane_feeds::record::{Record, StreamId};
 use corelane_feeds::streams::sys::{EndOfSession, Gap, Tick};
+use zerocopy::FromZeros;
 
 use crate::rules::index::Index;
 use crate::rules::plan::{EVERYWHERE, RuleSet, Shares};
@@ -12,10 +13,10 @@ use crate::rules::plan::{EVERYWHERE, RuleSet, Shares};
 const TIMES: [StreamId; 2] = [Tick::STREAM, Gap::STREAM];
 
 /// Which rules read which streams.
-#[derive(Default)]
 pub(super) struct Routes {
-    pub(super) streams: Vec<StreamId>,
-    pub(super) routes: Vec<Route>,
+    /// By stream, one more than the place of its route; 0 is none.
+    places: Box<[u16; 1 << 16]>,
+    routes: Vec<Route>,
 }
 
 /// What a record of one stream comes to.
@@ -84,18 +85,34 @@ impl Routes {
             let index = Some(Index::new(&guards)).filter(Index::is_useful);
             Route { windows, readers, ahead, index }
         });
-        Self { routes: routes.collect(), streams }
+        let routes = routes.collect();
+        let mut places = <[u16; 1 << 16]>::new_box_zeroed().expect("memory for the routes");
+        for (stream, place) in streams.iter().zip(1..) {
+            places[usize::from(stream.0)] = place;
+        }
+        Self { places, routes }
     }
 
-    /// What a stream's records come to, for those who look ahead.
-    #[inline]
-    pub(super) fn ahead_of(&self, stream: StreamId) -> Option<&Route> {
-        self.routes.get(self.streams.binary_search(&stream).ok()?)
+    /// Whether anybody looks ahead.
+    pub(super) fn look_ahead(&self) -> bool {
+        self.routes.iter().any(|route| !(route.windows.is_empty() && route.ahead.is_empty()))
     }
 
     #[inline]
-    pub(super) fn of(&mut self, stream: StreamId) -> Option<&mut Route> {
-        let at = self.streams.binary_search(&stream).ok()?;
+    fn place(&self, stream: StreamId) -> usize {
+        usize::from(self.places[usize::from(stream.0)]).wrapping_sub(1)
+    }
+
+    /// What a stream's records come to.
+    #[inline]
+    pub(super) fn of(&self, stream: StreamId) -> Option<&Route> {
+        self.routes.get(self.place(stream))
+    }
+
+    /// The same, to look a record up in its index.
+    #[inline]
+    pub(super) fn of_mut(&mut self, stream: StreamId) -> Option<&mut Route> {
+        let at = self.place(stream);
         self.routes.get_mut(at)
     }
 }

@@ -237,7 +237,7 @@ impl AsOf {
         let Ok((header, _)) = Header::read_from_prefix(bytes) else { return };
         let filter = plan.filters[form].as_ref();
         let machine = &mut context.shared.machine;
-        if filter.is_some_and(|filter| !filter.run(machine, bytes, &[]).is_true()) {
+        if filter.is_some_and(|filter| !filter.holds(machine, bytes, &[])) {
             return;
         }
         context.own.fired += 1;

@@ -255,7 +255,7 @@ impl Join {
             _ => row[..left].copy_from_slice(other),
         }
         let (machine, bytes) = (&mut context.shared.machine, row.as_bytes());
-        if plan.on.as_ref().is_some_and(|on| !on.run(machine, bytes, &[]).is_true()) {
+        if plan.on.as_ref().is_some_and(|on| !on.holds(machine, bytes, &[])) {
             return false;
         }
         let was_matched = if side == 0 { *met } else { sides[0].is_matched(at) };
@@ -267,7 +267,7 @@ impl Join {
             _ => true,
         };
         let filter = plan.filters[0].as_ref();
-        if is_result && filter.is_none_or(|filter| filter.run(machine, bytes, &[]).is_true()) {
+        if is_result && filter.is_none_or(|filter| filter.holds(machine, bytes, &[])) {
             context.own.fired += 1;
             for output in &plan.outputs[0] {
                 context.emit(output, due, bytes, &[]);
@@ -367,7 +367,7 @@ impl Join {
         let bytes = row.as_bytes();
         let filter = plan.filters[1 + side].as_ref();
         let machine = &mut context.shared.machine;
-        if filter.is_none_or(|filter| filter.run(machine, bytes, &[]).is_true()) {
+        if filter.is_none_or(|filter| filter.holds(machine, bytes, &[])) {
             context.own.fired += 1;
             let words = [u64::from(header.feed), header.seq.0, side as u64];
             let mut due = Due::to_time(&words, header.ts_event);

@@ -247,6 +247,112 @@ proptest! {
     }
 }
 
+/// How a column is read as a word.
+fn word_of(column: Column) -> Option<WordColumn> {
+    let ty = Type::of(column.sql);
+    Program::compile(&typed(Node::Column(column), ty), &|_, _| 0).unwrap().as_word()
+}
+
+/// A side of a comparison: a column of a short record, of any type that is a number, one that can
+/// be NULL, an input, a constant; sometimes something else.
+fn side() -> impl Strategy<Value = Typed> {
+    let types = [
+        SqlType::BigInt,
+        SqlType::Int,
+        SqlType::TinyIntUnsigned,
+        SqlType::Boolean,
+        SqlType::Timestamp,
+        SqlType::BigIntUnsigned,
+    ];
+    let column = (prop::sample::select(types.to_vec()), 0usize..5, prop::option::of(0u8..8));
+    let column = column.prop_map(|(sql, at, bit)| {
+        let nulls = bit.map(|bit| (0, bit));
+        typed(Node::Column(Column { sql, offset: 8 * at, nulls }), Type::Int)
+    });
+    prop_oneof![
+        6 => column,
+        2 => (0usize..3).prop_map(|aggregate| {
+            typed(Node::Window { window: 0, aggregate }, Type::Int)
+        }),
+        3 => (-2i64..3).prop_map(|value| typed(Node::Int(value), Type::Int)),
+        1 => (-2i64..3).prop_map(|value| {
+            let value = Box::new(typed(Node::Int(value), Type::Int));
+            typed(Node::Arith(Arith::Add, value.clone(), value), Type::Int)
+        }),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Typed> {
+    let one = (any::<u8>(), side(), side()).prop_map(comparison);
+    one.prop_recursive(3, 12, 2, |inner| {
+        prop_oneof![
+            5 => (inner.clone(), inner.clone()).prop_map(|(a, b)| connection((true, a, b))),
+            1 => (inner.clone(), inner).prop_map(|(a, b)| connection((false, a, b))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #[test]
+    fn a_condition_holds_where_its_value_is_true(
+        expr in condition(),
+        words in prop::collection::vec(prop_oneof![-2i64..3, any::<i64>()], 4),
+        inputs in prop::collection::vec(prop::option::of(-2i64..3), 3),
+    ) {
+        let program = Program::compile(&expr, &|_, aggregate| aggregate).unwrap();
+        let record: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let inputs: Vec<Value> =
+            inputs.iter().map(|input| input.map_or(Value::NULL, Value::int)).collect();
+        let (mut short, mut whole) = (Machine::default(), Machine::default());
+        let holds = program.holds(&mut short, &record, &inputs);
+        prop_assert_eq!(holds, program.run(&mut whole, &record, &inputs).is_true());
+        prop_assert_eq!(short.undefined, whole.undefined);
+    }
+
+    #[test]
+    fn a_short_text_is_the_word_of_what_is_not_filled(
+        text in prop::collection::vec(prop::sample::select(b" \0aZ\xff\x01\x40".to_vec()), 8),
+        len in 1u8..9,
+        offset in 0u32..9,
+    ) {
+        let mut record = [7; 16];
+        record[offset as usize..][..8].copy_from_slice(&text);
+        let column = Column { sql: SqlType::Char(len), offset: offset as usize, nulls: None };
+        let word = word_of(column).unwrap();
+        let mut own = [0; 8];
+        let known = trimmed(&text[..usize::from(len)]);
+        own[..known.len()].copy_from_slice(known);
+        let own = Value { bits: u64::from_le_bytes(own), known: true };
+        prop_assert_eq!(word.read(&record), Some(own));
+        prop_assert_eq!(word.read(&record[..offset as usize + 7]), None);
+    }
+
+    #[test]
+    fn a_number_is_the_same_word_as_its_type_says(
+        sql in prop::sample::select(vec![
+            SqlType::BigInt, SqlType::Interval, SqlType::Price, SqlType::Decimal(3),
+            SqlType::Timestamp, SqlType::BigIntUnsigned,
+        ]),
+        at in 0usize..4,
+        bit in prop::option::of(0u8..24),
+        words in prop::collection::vec(any::<u64>(), 3),
+    ) {
+        let nulls = bit.map(|bit| (1, bit));
+        let column = Column { sql, offset: 8 * at, nulls };
+        let record: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let is_null = bit.is_some_and(|bit| is_masked(&record, 1, bit));
+        let value = if is_null { Some(Value::NULL) } else { load(sql, 8 * at, &record) };
+        // What lies behind the record's end is left to the long way.
+        let expect = value.filter(|value| is_null || value.known);
+        prop_assert_eq!(word_of(column).unwrap().read(&record), expect);
+        let program = Program::compile(&typed(Node::Column(column), Type::Int), &|_, _| 0).unwrap();
+        let mut machine = Machine::default();
+        prop_assert_eq!(program.run(&mut machine, &record, &[]), value.unwrap_or(Value::NULL));
+        prop_assert_eq!(machine.undefined, u64::from(value.is_none()));
+    }
+}
+
 #[test]
 fn columns_are_read_where_they_are_and_as_what_they_are() {
     let mut record = [0u8; 40];
