@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use corelane::journal::JournalReader;
 use corelane::snapshot::list;
@@ -77,6 +78,32 @@ fn on_disk(side: &Side) -> Vec<u64> {
 pub(crate) fn last_entry(run: &Path) -> u64 {
     let Ok(reader) = JournalReader::open(&run.join("shard-000")) else { return 0 };
     reader.map_while(Result::ok).last().map_or(0, |entry| entry.seq)
+}
+
+/// As a debugger, a snapshot of its machine or a crowd on its CPU stops it: longer than an executor
+/// lets anything run by default.
+#[test]
+fn a_run_that_stands_still_now_and_then_goes_on() {
+    const STOPS: u32 = 25;
+    let scene = Scene::new();
+    let (_server, side) = scene.side_at("10000", "", "");
+    side.survive("sync", "hot_segments = 1\n");
+    let mut process = side.start(&["--until-end"]);
+    for _ in 0..STOPS {
+        if process.has_ended() {
+            break;
+        }
+        process.signal(Signal::STOP);
+        std::thread::park_timeout(Duration::from_millis(120));
+        process.signal(Signal::CONT);
+        let before = last_entry(&side.durable());
+        await_some("the next group", || {
+            (process.has_ended() || last_entry(&side.durable()) > before).then_some(())
+        });
+    }
+    process.done();
+    assert!(side.sorted() == scene.reference.sorted(), "each action once");
+    side.assert_journal_closed();
 }
 
 #[test]

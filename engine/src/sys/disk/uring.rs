@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
@@ -22,6 +23,12 @@ const IO_BYTES: usize = 1 << 20;
 const RING_DEPTH: usize = 8;
 /// The most bytes of one write.
 const PIECE_BYTES: usize = 512 << 10;
+
+/// After so long the executor would interrupt who runs, and it has one to run at a time. It must
+/// not come to that: an executor that waits for its CPU so long that the interrupt is there before
+/// it gets to what it could run takes that for nothing to run, and sleeps for ever (glommio 0.9,
+/// `LocalExecutor::run_task_queues`; its default is 100 ms).
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// The system's files by io_uring. Belongs to the thread that made it.
 pub struct UringDisk {
@@ -36,7 +43,7 @@ impl UringDisk {
     pub fn new(cpu: Option<usize>) -> io::Result<Self> {
         let placement = cpu.map_or(Placement::Unbound, Placement::Fixed);
         let builder = LocalExecutorBuilder::new(placement).name("durable");
-        let builder = builder.io_memory(IO_BYTES).ring_depth(RING_DEPTH);
+        let builder = builder.io_memory(IO_BYTES).ring_depth(RING_DEPTH).preempt_timer(NEVER);
         let executor = builder.make().map_err(io::Error::from)?;
         Ok(Self { executor: Rc::new(executor) })
     }
