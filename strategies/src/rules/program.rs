@@ -14,7 +14,7 @@ use super::table::Index;
 use super::types::{Text, Type, Value};
 use crate::functions::Scalar;
 pub(super) use column::WordColumn;
-use column::{is_masked, load, load_of};
+use column::{load_of, loaded};
 use conjunction::Comparison;
 pub(super) use scalar::trimmed;
 use scalar::{
@@ -430,18 +430,9 @@ impl Program {
             Code::Null => Value::NULL,
             Code::Constant(at) => Value { bits: constant(at), known: true },
             Code::Input(at) => inputs.get(at as usize).copied().unwrap_or(Value::NULL),
-            Code::Load(sql, offset) => return load(sql, offset as usize, record),
-            Code::LoadMasked(_, _, mask, bit) | Code::TextMasked(_, _, mask, bit)
-                if is_masked(record, mask, bit) =>
-            {
-                Value::NULL
+            Code::Load(..) | Code::LoadMasked(..) | Code::Text(_) | Code::TextMasked(..) => {
+                return loaded(code, record)?;
             }
-            Code::LoadMasked(sql, offset, ..) => return load(sql, offset.into(), record),
-            Code::TextMasked(len, offset, ..) => {
-                let text = Text { space: 0, len, offset: offset.into() };
-                Value { bits: text.to_bits(), known: true }
-            }
-            Code::Text(text) => Value { bits: text.to_bits(), known: true },
             Code::Not => Value { bits: u64::from(a.known && a.bits == 0), known: a.known },
             Code::And => and(a, b),
             Code::Or => or(a, b),

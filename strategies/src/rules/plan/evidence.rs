@@ -105,7 +105,7 @@ impl RuleSet {
         let Some(cause) = records.last() else { return Evidence::default() };
         let mut machine = Machine::default();
         let mut passes = |record: &Record| match &window.filter {
-            Some(filter) => filter.run(&mut machine, record.as_bytes(), &[]).is_true(),
+            Some(filter) => filter.holds(&mut machine, record.as_bytes(), &[]),
             None => true,
         };
         let wanted = words(&window.key, cause);

@@ -88,33 +88,38 @@ impl Program {
             return Some(Some(value));
         }
         let [op] = self.ops.as_slice() else { return None };
-        match op.code {
-            Code::Load(sql, offset) => Some(load(sql, offset as usize, record)),
-            Code::LoadMasked(_, _, mask, bit) if is_masked(record, mask, bit) => {
-                Some(Some(Value::NULL))
-            }
-            Code::LoadMasked(sql, offset, ..) => Some(load(sql, usize::from(offset), record)),
-            Code::Text(text) => Some(Some(Value { bits: text.to_bits(), known: true })),
-            Code::TextMasked(_, _, mask, bit) if is_masked(record, mask, bit) => {
-                Some(Some(Value::NULL))
-            }
-            Code::TextMasked(len, offset, ..) => {
-                let text = Text { space: 0, len, offset: offset.into() };
-                Some(Some(Value { bits: text.to_bits(), known: true }))
-            }
-            _ => None,
-        }
+        loaded(op.code, record)
     }
+}
+
+/// What an instruction loads from a record, if it does; `Some(None)` is a value that is undefined.
+#[inline]
+pub(super) fn loaded(code: Code, record: &[u8]) -> Option<Option<Value>> {
+    Some(match code {
+        Code::LoadMasked(_, _, mask, bit) | Code::TextMasked(_, _, mask, bit)
+            if is_masked(record, mask, bit) =>
+        {
+            Some(Value::NULL)
+        }
+        Code::Load(sql, offset) => load(sql, offset as usize, record),
+        Code::LoadMasked(sql, offset, ..) => load(sql, offset.into(), record),
+        Code::Text(text) => Some(Value { bits: text.to_bits(), known: true }),
+        Code::TextMasked(len, offset, ..) => {
+            let text = Text { space: 0, len, offset: offset.into() };
+            Some(Value { bits: text.to_bits(), known: true })
+        }
+        _ => return None,
+    })
 }
 
 /// A word of the record, if it is that long.
 #[inline]
-pub(super) fn word_at(record: &[u8], offset: u32) -> Option<u64> {
+fn word_at(record: &[u8], offset: u32) -> Option<u64> {
     record.get(offset as usize..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
 
 /// Whether a column is a word as it stands, whatever is in it.
-pub(super) const fn is_word(sql: SqlType) -> bool {
+const fn is_word(sql: SqlType) -> bool {
     matches!(sql, SqlType::BigInt | SqlType::Interval | SqlType::Price | SqlType::Decimal(_))
 }
 

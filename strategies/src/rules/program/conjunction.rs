@@ -10,9 +10,9 @@
 
 use corelane_feeds::schema::SqlType;
 
-use super::column::WordColumn;
+use super::column::{WordColumn, loaded};
 use super::scalar::compares;
-use super::{Code, Op, REGISTERS, is_masked, load};
+use super::{Code, Op, REGISTERS};
 use crate::rules::expr::Compare;
 use crate::rules::types::Value;
 
@@ -29,10 +29,8 @@ pub(super) struct Comparison {
 enum Side {
     /// A column of eight bytes.
     Word(WordColumn),
-    /// One of fewer.
-    Column(SqlType, u32),
-    /// One that a mask can make NULL: offset, where the mask stands, its bit.
-    Masked(SqlType, u16, u16, u8),
+    /// What loads one of fewer.
+    Column(Code),
     Input(u32),
     Constant(i64),
 }
@@ -40,9 +38,8 @@ enum Side {
 impl Side {
     fn of(code: Code, constants: &[u64]) -> Option<Self> {
         match code {
-            Code::Load(sql, offset) if is_defined(sql) => Some(Self::Column(sql, offset)),
-            Code::LoadMasked(sql, offset, mask, bit) if is_defined(sql) => {
-                Some(Self::Masked(sql, offset, mask, bit))
+            Code::Load(sql, _) | Code::LoadMasked(sql, ..) if is_defined(sql) => {
+                Some(Self::Column(code))
             }
             Code::Input(at) => Some(Self::Input(at)),
             Code::Constant(at) => Some(Self::Constant(constants.get(at as usize)?.cast_signed())),
@@ -55,9 +52,7 @@ impl Side {
     fn value(self, record: &[u8], inputs: &[Value]) -> Option<i64> {
         match self {
             Self::Word(word) => word.read(record)?.as_int(),
-            Self::Column(sql, offset) => load(sql, offset as usize, record)?.as_int(),
-            Self::Masked(_, _, mask, bit) if is_masked(record, mask, bit) => None,
-            Self::Masked(sql, offset, ..) => load(sql, offset.into(), record)?.as_int(),
+            Self::Column(code) => loaded(code, record)??.as_int(),
             Self::Input(at) => inputs.get(at as usize)?.as_int(),
             Self::Constant(value) => Some(value),
         }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::column::{is_masked, load};
 use super::*;
 
 /// A typed tree over two integers, two decimals, a double, a truth value and NULLs.
